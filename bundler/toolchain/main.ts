@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+import { ensure } from './ensure.ts';
+import { SetupError } from './process.ts';
+import { runTests } from './tests.ts';
+
+/** What stands behind `npm start`, `npm test` and `npm run build`. Returns the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  const [command, ...rest] = args;
+  try {
+    switch (command) {
+      case 'start': {
+        await ensure({ release: true, wasm: true, envoy: true });
+        const commands = await import('../commands.ts');
+        return await commands.main(['start', ...rest]);
+      }
+      case 'test':
+        return await runTests(rest);
+      case 'build':
+        await ensure({ release: true, wasm: true });
+        return 0;
+      default:
+        throw new SetupError(`'${command ?? ''}' is none of start, test, build`);
+    }
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    console.error(`\n${error.message}`);
+    return 1;
+  }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { spawn, spawnSync } from 'node:child_process';
+
+import { ensure } from './ensure.ts';
+import { paths } from './paths.ts';
+import { runForCode } from './process.ts';
+import { seconds, step } from './progress.ts';
+
+/** What the C++ unit tests want from the machine; `.ci/run` installs it. */
+const aptLine = 'apt-get install -y --no-install-recommends g++ libgtest-dev';
+
+interface Count {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+/**
+ * Sets up, then runs every test: C++ unit tests, type checks, vitest. One line a suite; the last line counts. Arguments
+ * go to vitest, which then runs alone (`npm test -- test/headers.test.ts`). Returns the exit code.
+ */
+export async function runTests(vitestArgs: readonly string[]): Promise<number> {
+  const total: Count = { passed: 0, failed: 0, skipped: 0 };
+  const add = (count: Count): void => {
+    for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += count[key];
+  };
+  const onlyVitest = vitestArgs.length > 0;
+  const hasCompiler = onlyVitest || machineCanCompileTests();
+  await ensure({ release: true, wasm: true, asan: hasCompiler && !onlyVitest, envoy: true });
+  if (!onlyVitest) {
+    if (hasCompiler) add(await runUnitTests());
+    for (const project of typeScriptProjects()) add(await checkTypes(project));
+  }
+  add(await runVitest(vitestArgs));
+  const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : '';
+  console.log(`\n${total.passed} passed, ${total.failed} failed${skipped}`);
+  if (!hasCompiler) {
+    console.log(`\nThe C++ unit tests were not run: the machine has no C++ compiler or no GoogleTest. As root:\n${aptLine}`);
+    return 1;
+  }
+  return total.failed === 0 && total.passed > 0 ? 0 : 1;
+}
+
+function machineCanCompileTests(): boolean {
+  const probe = spawnSync('g++', ['-fsyntax-only', '-x', 'c++', '-'], { input: '#include <gtest/gtest.h>\n' });
+  return probe.status === 0;
+}
+
+/** The part of GoogleTest's JSON report that is read here. */
+interface UnitReport {
+  readonly testsuites: readonly {
+    readonly name: string;
+    readonly time: string;
+    readonly testsuite: readonly { readonly result: string; readonly failures?: readonly unknown[] }[];
+  }[];
+}
+
+async function runUnitTests(): Promise<Count> {
+  const reportFile = join(paths.logs, 'unit-tests.json');
+  const log = join(paths.logs, 'unit-tests.log');
+  rmSync(reportFile, { force: true });
+  const code = await step('running the C++ unit tests', () =>
+    runForCode(paths.unitTests, [`--gtest_output=json:${reportFile}`, '--gtest_brief=1'], {
+      cwd: paths.repoRoot,
+      log,
+      env: { ASAN_OPTIONS: 'detect_stack_use_after_return=1', UBSAN_OPTIONS: 'print_stacktrace=1' },
+    }),
+  );
+  const count: Count = { passed: 0, failed: 0, skipped: 0 };
+  if (existsSync(reportFile)) {
+    const report = JSON.parse(readFileSync(reportFile, 'utf8')) as UnitReport;
+    for (const { name, time, testsuite } of report.testsuites) {
+      const failed = testsuite.filter((test) => test.failures !== undefined).length;
+      const skipped = testsuite.filter((test) => test.result === 'SKIPPED').length;
+      suiteLine(`C++ ${name}`, testsuite.length, failed, Number.parseFloat(time) * 1000);
+      count.failed += failed;
+      count.skipped += skipped;
+      count.passed += testsuite.length - failed - skipped;
+    }
+  }
+  if (code !== 0) {
+    console.log(readFileSync(log, 'utf8').trimEnd());
+    // A crash or a leak fails the run without failing a test.
+    if (count.failed === 0) {
+      suiteLine(`C++ unit tests ended with ${code}`, 1, 1, 0);
+      count.failed = 1;
+    }
+  }
+  return count;
+}
+
+/** Every folder with a tsconfig.json: the root, and those one or two levels down that have other types in reach. */
+function typeScriptProjects(): string[] {
+  const isFolder = (name: string): boolean => !/^(build|node_modules|\..*)$/.test(name);
+  const below = (folder: string): string[] =>
+    readdirSync(join(paths.repoRoot, folder), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && isFolder(entry.name))
+      .map((entry) => join(folder, entry.name));
+  const folders = ['.', ...below('.'), ...below('.').flatMap(below)];
+  return folders.filter((folder) => existsSync(join(paths.repoRoot, folder, 'tsconfig.json')));
+}
+
+async function checkTypes(project: string): Promise<Count> {
+  const began = performance.now();
+  const name = project === '.' ? 'types' : `types of ${project}`;
+  const log = join(paths.logs, `${name.replaceAll(/[ /]/g, '-')}.log`);
+  const tsc = join(paths.repoRoot, 'node_modules', 'typescript', 'bin', 'tsc');
+  const code = await runForCode(process.execPath, [tsc, '--noEmit', '--project', join(paths.repoRoot, project)], {
+    cwd: paths.repoRoot,
+    log,
+  });
+  const failed = code === 0 ? 0 : 1;
+  if (failed > 0) console.log(readFileSync(log, 'utf8').trimEnd());
+  suiteLine(name, 1, failed, performance.now() - began);
+  return { passed: 1 - failed, failed, skipped: 0 };
+}
+
+/** The part of vitest's JSON report that is read here. */
+interface VitestReport {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+  readonly numTodoTests: number;
+  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly unknown[] }[];
+}
+
+async function runVitest(args: readonly string[]): Promise<Count> {
+  const reportFile = join(paths.logs, 'vitest.json');
+  rmSync(reportFile, { force: true });
+  const vitest = join(paths.repoRoot, 'node_modules', 'vitest', 'vitest.mjs');
+  const child = spawn(
+    process.execPath,
+    [vitest, 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`, ...args],
+    { cwd: paths.repoRoot, stdio: ['ignore', 'inherit', 'inherit'] },
+  );
+  const code = await new Promise<number>((resolve) => {
+    child.on('close', (exitCode) => {
+      resolve(exitCode ?? 1);
+    });
+  });
+  if (!existsSync(reportFile)) return { passed: 0, failed: 1, skipped: 0 };
+  const report = JSON.parse(readFileSync(reportFile, 'utf8')) as VitestReport;
+  // A file that cannot be loaded, or an error outside all tests, fails the run without failing a test.
+  const brokenFiles = report.testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0);
+  const failed = report.numFailedTests + brokenFiles.length;
+  return {
+    passed: report.numPassedTests,
+    failed: code !== 0 && failed === 0 ? 1 : failed,
+    skipped: report.numPendingTests + report.numTodoTests,
+  };
+}
+
+/** One line of the report, in the form of vitest's own. */
+function suiteLine(name: string, tests: number, failed: number, elapsedMs: number): void {
+  const failures = failed > 0 ? ` | ${failed} failed` : '';
+  console.log(` ${failed > 0 ? '❯' : '✓'} ${name} (${tests} ${tests === 1 ? 'test' : 'tests'}${failures}) ${seconds(elapsedMs)}`);
+}

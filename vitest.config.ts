@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['{bundler,test,samples,sdk-types,bench}/**/*.test.ts'],
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    // One line a file: no single slow tests between them.
+    slowTestThreshold: 60_000,
+  },
+});
