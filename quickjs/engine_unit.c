@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// The engine's main file with a few functions of ours behind it, which reach what its interface
+// hides.
+
+#include "quickjs.c"
+
+#include "quickjs/engine_unit.h"
+
+void fairlead_set_polls(JSRuntime* rt, int polls) {
+  struct list_head* el;
+  list_for_each(el, &rt->context_list) {
+    list_entry(el, JSContext, link)->interrupt_counter = polls;
+  }
+}
+
+void fairlead_enter(JSRuntime* rt, uint64_t owner, int polls) {
+  JS_UpdateStackTop(rt);
+  rt->fairlead_owner = owner;
+  fairlead_set_polls(rt, polls);
+}
+
+size_t fairlead_leave(JSRuntime* rt) {
+  rt->fairlead_owner = 0;
+  if (unlikely(!JS_IsUninitialized(rt->current_exception))) {
+    JSValue exception = rt->current_exception;
+    rt->current_exception = JS_UNINITIALIZED;
+    JS_FreeValueRT(rt, exception);
+  }
+  return rt->malloc_gc_threshold;
+}
+
+uint64_t fairlead_owner(JSRuntime* rt) { return rt->fairlead_owner; }
+
+void fairlead_set_owner(JSRuntime* rt, uint64_t owner) { rt->fairlead_owner = owner; }
+
+void fairlead_drop_jobs(JSRuntime* rt, const uint64_t* owner, JSContext* ctx) {
+  struct list_head dropped, *el, *next;
+  init_list_head(&dropped);
+  // First unlinked, then freed: freeing values can run finalizers.
+  list_for_each_safe(el, next, &rt->job_list) {
+    JSJobEntry* job = list_entry(el, JSJobEntry, link);
+    if ((owner && job->fairlead_owner != *owner) || (ctx && job->ctx != ctx)) continue;
+    list_del(&job->link);
+    list_add_tail(&job->link, &dropped);
+  }
+  list_for_each_safe(el, next, &dropped) {
+    JSJobEntry* job = list_entry(el, JSJobEntry, link);
+    list_del(&job->link);
+    for (int i = 0; i < job->argc; i++) JS_FreeValueRT(rt, job->argv[i]);
+    js_free_rt(rt, job);
+  }
+}
+
+size_t fairlead_heap_bytes(JSRuntime* rt) { return rt->malloc_state.malloc_size; }
+
+bool fairlead_refused(JSRuntime* rt, uint64_t* owner) {
+  *owner = rt->fairlead_refused_owner;
+  return rt->fairlead_refused;
+}
+
+void fairlead_seed(JSContext* ctx, uint32_t seed) { ctx->hash_seed = seed; }
+
+int fairlead_link_module(JSContext* ctx, JSValueConst module) {
+  JSModuleDef* m = JS_VALUE_GET_PTR(module);
+  if (js_create_module_function(ctx, m) < 0) return -1;
+  return js_link_module(ctx, m);
+}
+
+JSValue fairlead_new_string8(JSContext* ctx, const char* bytes, size_t length) {
+  if (length == 0) return js_empty_string(ctx->rt);
+  if (length > JS_STRING_LEN_MAX) return JS_ThrowRangeError(ctx, "invalid string length");
+  return js_new_string8_len(ctx, bytes, (int)length);
+}
+
+bool fairlead_flat_string(JSValueConst string, const void** units, size_t* length, bool* wide) {
+  if (JS_VALUE_GET_TAG(string) != JS_TAG_STRING) return false;
+  JSString* p = JS_VALUE_GET_STRING(string);
+  *units = strv(p);
+  *length = p->len;
+  *wide = p->is_wide_char;
+  return true;
+}
+
+size_t fairlead_string_begin(JSValueConst string, uint16_t* units, size_t capacity) {
+  // Right halves that wait for their turn. A rope is kept shallower than this by the engine; should
+  // one be deeper, the copy ends early.
+  JSValueConst waiting[JS_STRING_ROPE_MAX_DEPTH + 4];
+  size_t depth = 0, length = 0;
+  JSValueConst at = string;
+  for (;;) {
+    if (JS_VALUE_GET_TAG(at) == JS_TAG_STRING_ROPE) {
+      JSStringRope* rope = JS_VALUE_GET_STRING_ROPE(at);
+      if (depth == countof(waiting)) return length;
+      waiting[depth++] = rope->right;
+      at = rope->left;
+      continue;
+    }
+    if (JS_VALUE_GET_TAG(at) != JS_TAG_STRING) return length;
+    JSString* p = JS_VALUE_GET_STRING(at);
+    size_t n = min_int64(p->len, capacity - length);
+    for (size_t i = 0; i < n; i++) units[length++] = p->is_wide_char ? str16(p)[i] : str8(p)[i];
+    if (length == capacity || depth == 0) return length;
+    at = waiting[--depth];
+  }
+}
+
+JSValue fairlead_new_promise(JSContext* ctx) {
+  JSValue promise = JS_NewObjectClass(ctx, JS_CLASS_PROMISE);
+  if (JS_IsException(promise)) return JS_EXCEPTION;
+  JSPromiseData* s = js_mallocz(ctx, sizeof(*s));
+  if (!s) {
+    JS_FreeValue(ctx, promise);
+    return JS_EXCEPTION;
+  }
+  s->promise_state = JS_PROMISE_PENDING;
+  init_list_head(&s->promise_reactions[0]);
+  init_list_head(&s->promise_reactions[1]);
+  s->promise_result = JS_UNDEFINED;
+  s->fairlead_backtrace = JS_UNDEFINED;
+  JS_SetOpaqueInternal(promise, s);
+  return promise;
+}
+
+void fairlead_settle_promise(JSContext* ctx, JSValueConst promise, JSValueConst value,
+                             bool reject) {
+  fulfill_or_reject_promise(ctx, promise, value, reject);
+}
+
+int fairlead_promise_then(JSContext* ctx, JSValueConst promise, JSValueConst on_fulfilled,
+                          JSValueConst on_rejected) {
+  JSValueConst handlers[2] = {on_fulfilled, on_rejected};
+  JSValueConst nobody[2] = {JS_UNDEFINED, JS_UNDEFINED};
+  return perform_promise_then(ctx, promise, handlers, nobody);
+}
+
+bool fairlead_promise_is_handled(JSValueConst promise) {
+  JSPromiseData* s = JS_GetOpaque(promise, JS_CLASS_PROMISE);
+  return s && s->is_handled;
+}
+
+JSValueConst fairlead_promise_backtrace(JSValueConst promise) {
+  JSPromiseData* s = JS_GetOpaque(promise, JS_CLASS_PROMISE);
+  return s ? s->fairlead_backtrace : JS_UNDEFINED;
+}
+
+JSValueConst fairlead_error_stack(JSValueConst value) {
+  if (JS_VALUE_GET_TAG(value) != JS_TAG_OBJECT) return JS_UNDEFINED;
+  JSObject* p = JS_VALUE_GET_OBJ(value);
+  if (p->class_id == JS_CLASS_ERROR) return p->u.object_data;
+  if (p->class_id == JS_CLASS_DOM_EXCEPTION) {
+    JSProperty* property;
+    JSShapeProperty* shape = find_own_property(&property, p, JS_ATOM_stack);
+    if (shape && (shape->flags & JS_PROP_TMASK) == JS_PROP_NORMAL) return property->u.value;
+  }
+  return JS_UNDEFINED;
+}
+
+JSValue fairlead_take_backtrace(JSContext* ctx) {
+  JSValue backtrace = ctx->error_back_trace;
+  ctx->error_back_trace = JS_UNDEFINED;
+  return backtrace;
+}
+
+bool fairlead_dom_exception(JSValueConst value, JSValueConst* name, JSValueConst* message) {
+  JSDOMExceptionData* s = JS_GetOpaque(value, JS_CLASS_DOM_EXCEPTION);
+  if (!s) return false;
+  *name = s->name;
+  *message = s->message;
+  return true;
+}
+
+int fairlead_iterate(JSContext* ctx, JSValueConst iterable, fairlead_visit visit, void* opaque) {
+  JSValue method = JS_GetProperty(ctx, iterable, JS_ATOM_Symbol_iterator);
+  if (JS_IsException(method)) return -1;
+  if (JS_IsUndefined(method) || JS_IsNull(method)) return 0;
+  JSValue iterator = JS_GetIterator2(ctx, iterable, method);
+  JS_FreeValue(ctx, method);
+  if (JS_IsException(iterator)) return -1;
+  int result = -1;
+  JSValue next = JS_GetProperty(ctx, iterator, JS_ATOM_next);
+  while (!JS_IsException(next)) {
+    int done;
+    JSValue item = JS_IteratorNext(ctx, iterator, next, 0, NULL, &done);
+    if (JS_IsException(item)) break;
+    if (done) {
+      result = 1;
+      break;
+    }
+    bool more = visit(ctx, item, opaque);
+    JS_FreeValue(ctx, item);
+    if (!more) {
+      JS_IteratorClose(ctx, iterator, true);
+      break;
+    }
+  }
+  JS_FreeValue(ctx, next);
+  JS_FreeValue(ctx, iterator);
+  return result;
+}
+
+JSValueConst fairlead_iterator_prototype(JSContext* ctx) {
+  return ctx->class_proto[JS_CLASS_ITERATOR];
+}
+
+int fairlead_set_tag(JSContext* ctx, JSValueConst prototype, const char* tag) {
+  return JS_DefinePropertyValue(ctx, prototype, JS_ATOM_Symbol_toStringTag, JS_NewString(ctx, tag),
+                                JS_PROP_CONFIGURABLE);
+}
+
+int fairlead_bytes(JSValueConst value, uint8_t** bytes, size_t* length) {
+  if (JS_VALUE_GET_TAG(value) != JS_TAG_OBJECT) return 0;
+  JSObject* p = JS_VALUE_GET_OBJ(value);
+  if (p->class_id == JS_CLASS_ARRAY_BUFFER) {
+    JSArrayBuffer* buffer = p->u.array_buffer;
+    *bytes = buffer->data;
+    *length = buffer->byte_length;
+    return buffer->detached ? -1 : 1;
+  }
+  bool typed = is_typed_array(p->class_id);
+  if (!typed && p->class_id != JS_CLASS_DATAVIEW) return 0;
+  if (typed ? typed_array_is_oob(p) : dataview_is_oob(p)) return -1;
+  JSTypedArray* view = p->u.typed_array;
+  JSArrayBuffer* buffer = view->buffer->u.array_buffer;
+  *bytes = buffer->data + view->offset;
+  // A view without a length of its own follows its buffer, in whole elements.
+  *length = view->length;
+  if (view->track_rab) {
+    size_t rest = buffer->byte_length - view->offset;
+    *length = typed
+                  ? rest >> typed_array_size_log2(p->class_id) << typed_array_size_log2(p->class_id)
+                  : rest;
+  }
+  return 1;
+}
+
+size_t fairlead_string_length(JSValueConst string) {
+  switch (JS_VALUE_GET_TAG(string)) {
+  case JS_TAG_STRING:
+    return JS_VALUE_GET_STRING(string)->len;
+  case JS_TAG_STRING_ROPE:
+    return JS_VALUE_GET_STRING_ROPE(string)->len;
+  default:
+    return 0;
+  }
+}
+
+bool fairlead_caller(JSContext* ctx, uint32_t index, JSValueConst* name, JSAtom* file, int* line,
+                     int* column) {
+  for (JSStackFrame* sf = ctx->rt->current_stack_frame; sf; sf = sf->prev_frame) {
+    JSObject* p = JS_VALUE_GET_OBJ(sf->cur_func);
+    if (!js_class_has_bytecode(p->class_id) || !sf->cur_pc || index-- > 0) continue;
+    JSFunctionBytecode* b = p->u.func.function_bytecode;
+    *line = find_line_num(ctx, b, sf->cur_pc - b->byte_code_buf - 1, column);
+    *file = b->filename;
+    JSProperty* property;
+    JSShapeProperty* shape = find_own_property(&property, p, JS_ATOM_name);
+    bool isData = shape && (shape->flags & JS_PROP_TMASK) == JS_PROP_NORMAL;
+    *name = isData ? property->u.value : JS_UNDEFINED;
+    return true;
+  }
+  return false;
+}
+
+JSValue fairlead_intrinsics(JSContext* ctx) {
+#define FUNCTIONS(name, entries)                                                                   \
+  {                                                                                                \
+    name, entries, countof(entries)                                                                \
+  }
+  static const struct {
+    const char* name;
+    const JSCFunctionListEntry* entries;
+    int count;
+  } groups[] = {
+      FUNCTIONS("Reflect", js_reflect_funcs),
+      FUNCTIONS("global", js_global_funcs),
+      FUNCTIONS("String", js_string_proto_funcs),
+      FUNCTIONS("Number", js_number_proto_funcs),
+      FUNCTIONS("Boolean", js_boolean_proto_funcs),
+      FUNCTIONS("BigInt", js_bigint_proto_funcs),
+      FUNCTIONS("Symbol", js_symbol_proto_funcs),
+      FUNCTIONS("Date", js_date_proto_funcs),
+      FUNCTIONS("RegExp", js_regexp_proto_funcs),
+      FUNCTIONS("Map", js_map_proto_funcs),
+      FUNCTIONS("MapIterator", js_map_iterator_proto_funcs),
+      FUNCTIONS("Set", js_set_proto_funcs),
+      FUNCTIONS("SetIterator", js_set_iterator_proto_funcs),
+      FUNCTIONS("TypedArray", js_typed_array_base_proto_funcs),
+      FUNCTIONS("ArrayBuffer", js_array_buffer_proto_funcs),
+  };
+#undef FUNCTIONS
+  JSValue intrinsics = JS_NewObjectProto(ctx, JS_NULL);
+  if (JS_IsException(intrinsics)) return JS_EXCEPTION;
+  for (size_t i = 0; i < countof(groups); i++) {
+    JSValue group = JS_NewObjectProto(ctx, JS_NULL);
+    // The engine makes each function when it is first read, from its own table.
+    if (JS_IsException(group) ||
+        JS_SetPropertyFunctionList(ctx, group, groups[i].entries, groups[i].count) < 0 ||
+        JS_DefinePropertyValueStr(ctx, intrinsics, groups[i].name, JS_DupValue(ctx, group),
+                                  JS_PROP_C_W_E) < 0) {
+      JS_FreeValue(ctx, group);
+      JS_FreeValue(ctx, intrinsics);
+      return JS_EXCEPTION;
+    }
+    JS_FreeValue(ctx, group);
+  }
+  if (JS_DefinePropertyValueStr(ctx, intrinsics, "toStringTag",
+                                JS_AtomToValue(ctx, JS_ATOM_Symbol_toStringTag),
+                                JS_PROP_C_W_E) < 0) {
+    JS_FreeValue(ctx, intrinsics);
+    return JS_EXCEPTION;
+  }
+  return intrinsics;
+}

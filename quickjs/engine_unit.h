@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// What the wrapper needs from inside the engine. For engine.cc and engine_unit.c only.
+// Requires: quickjs.h included before.
+
+#pragma once
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// --- Entry ---
+
+/// Records the caller's stack, makes `owner` current and has every context poll after `polls`
+/// polls.
+void fairlead_enter(JSRuntime* rt, uint64_t owner, int polls);
+/// Makes no owner current and frees a pending exception; gives the collector's threshold.
+size_t fairlead_leave(JSRuntime* rt);
+void fairlead_set_polls(JSRuntime* rt, int polls);
+
+uint64_t fairlead_owner(JSRuntime* rt);
+void fairlead_set_owner(JSRuntime* rt, uint64_t owner);
+
+/// Frees queued jobs: those of `owner`, or of any owner when null; those of `ctx`, or of any
+/// context.
+void fairlead_drop_jobs(JSRuntime* rt, const uint64_t* owner, JSContext* ctx);
+
+// --- Memory ---
+
+size_t fairlead_heap_bytes(JSRuntime* rt);
+/// Whether an allocation was refused, and whose code wanted it.
+bool fairlead_refused(JSRuntime* rt, uint64_t* owner);
+
+/// Seeds the hashes of Map and Set, which the engine itself seeds from the clock.
+void fairlead_seed(JSContext* ctx, uint32_t seed);
+
+// --- Modules ---
+
+/// Links a module without running it; negative with an exception pending.
+int fairlead_link_module(JSContext* ctx, JSValueConst module);
+
+// --- Strings ---
+
+/// A string of code units 0-255.
+JSValue fairlead_new_string8(JSContext* ctx, const char* bytes, size_t length);
+/// The code units of a string that is stored in one piece, 8 or 16 bits wide; false for a rope.
+bool fairlead_flat_string(JSValueConst string, const void** units, size_t* length, bool* wide);
+/// Copies at most `capacity` code units from the string's begin; allocates nothing. Gives their
+/// number.
+size_t fairlead_string_begin(JSValueConst string, uint16_t* units, size_t capacity);
+
+// --- Promises ---
+
+JSValue fairlead_new_promise(JSContext* ctx);
+void fairlead_settle_promise(JSContext* ctx, JSValueConst promise, JSValueConst value, bool reject);
+/// Negative with an exception pending.
+int fairlead_promise_then(JSContext* ctx, JSValueConst promise, JSValueConst on_fulfilled,
+                          JSValueConst on_rejected);
+bool fairlead_promise_is_handled(JSValueConst promise);
+/// The place of the throw that rejected a promise, as stack text, or undefined.
+JSValueConst fairlead_promise_backtrace(JSValueConst promise);
+
+// --- Errors ---
+
+/// The stack text that the engine keeps inside an Error, or undefined.
+JSValueConst fairlead_error_stack(JSValueConst value);
+/// Takes the place of the last throw that nothing caught, as stack text, or undefined.
+JSValue fairlead_take_backtrace(JSContext* ctx);
+/// Gives name and message of a DOMException; false for anything else.
+bool fairlead_dom_exception(JSValueConst value, JSValueConst* name, JSValueConst* message);
+
+// --- Iteration ---
+
+/// False: an exception is pending, stop.
+typedef bool (*fairlead_visit)(JSContext* ctx, JSValueConst item, void* opaque);
+/// Visits what an iterable gives. 1: all; 0: it is not iterable; -1: an exception is pending.
+int fairlead_iterate(JSContext* ctx, JSValueConst iterable, fairlead_visit visit, void* opaque);
+/// What every iterator inherits from.
+JSValueConst fairlead_iterator_prototype(JSContext* ctx);
+
+// --- Classes ---
+
+/// Gives a prototype its Symbol.toStringTag. Negative with an exception pending.
+int fairlead_set_tag(JSContext* ctx, JSValueConst prototype, const char* tag);
+
+// --- Buffers ---
+
+/// Finds the memory of an ArrayBuffer or of a view of one. 1: found; 0: another value; -1: the
+/// buffer was detached, or the view does not lie in it any more.
+int fairlead_bytes(JSValueConst value, uint8_t** bytes, size_t* length);
+
+/// Code units of a string; 0 for what is none.
+size_t fairlead_string_length(JSValueConst string);
+
+// --- What runs ---
+
+/// Function `index` of script code on the stack, the innermost first: its name (undefined if it has
+/// none), file and place. Borrows name and file. False when there are fewer.
+bool fairlead_caller(JSContext* ctx, uint32_t index, JSValueConst* name, JSAtom* file, int* line,
+                     int* column);
+
+// --- Intrinsics ---
+
+/// The engine's own functions, made anew, in groups by what they belong to.
+JSValue fairlead_intrinsics(JSContext* ctx);
+
+#ifdef __cplusplus
+}
+#endif
