@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// fetch (https://fetch.spec.whatwg.org/#fetch-method) over Envoy's clusters. A call is recorded while
+// the script runs and sent when it has returned; its events come back as continuations.
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "ada.h"
+#include "filter-cc/events.h"
+#include "filter-cc/message.h"
+#include "filter-cc/runtime.h"
+#include "filter-cc/stream.h"
+#include "filter-cc/world.h"
+
+namespace fairlead {
+namespace {
+
+constexpr uint32_t kMaxRedirects = 5;
+/** A stream may make this many times as many calls as may be in flight. */
+constexpr uint32_t kCallsPerFetchInFlight = 10;
+constexpr double kMaxTimeoutMs = 3'600'000;
+
+using globals_Self = void;
+
+bool isRedirect(uint32_t status) {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+/** Headers that belong to another hop, or that Envoy writes itself. */
+bool isHopHeader(std::string_view name) {
+  for (const std::string_view hop : {"host", "content-length", "transfer-encoding", "connection",
+                                     "keep-alive", "te", "upgrade", "proxy-connection", "trailer"}) {
+    if (name == hop)
+      return true;
+  }
+  return false;
+}
+
+/** Points a fetch at a URL. False: the config allows no cluster for its host. */
+bool aim(const Config& config, Fetch& fetch, const ada::url_aggregator& url) {
+  fetch.url = url.get_href();
+  fetch.host = url.get_host();
+  fetch.path = std::string(url.get_pathname()) + std::string(url.get_search());
+  std::string_view scheme = url.get_protocol();
+  scheme.remove_suffix(1);
+  fetch.scheme = scheme;
+  auto cluster = config.clusters.find(url.get_hostname());
+  if (cluster == config.clusters.end())
+    cluster = config.clusters.find(fetch.host);
+  if (cluster == config.clusters.end())
+    return false;
+  fetch.cluster = cluster->second;
+  return true;
+}
+
+std::string allowedHosts(const Config& config) {
+  std::string hosts;
+  for (const auto& [host, cluster] : config.clusters)
+    hosts.append(hosts.empty() ? "" : ", ").append(host);
+  return hosts.empty() ? "none" : hosts;
+}
+
+js::Value rejectedNow(JSContext* ctx) {
+  const js::Value reason(ctx, JS_GetException(ctx));
+  js::Value promise = js::newPromise(ctx);
+  if (!promise.isException())
+    js::settlePromise(ctx, promise.get(), reason.get(), true);
+  return promise;
+}
+
+/** The native listener on a fetch's signal; `data` is the stream's id and the signal. */
+JSValue onFetchAborted(JSContext* ctx, JSValueConst, int, JSValueConst*, int magic,
+                       JSValueConst* data) {
+  int64_t id = 0;
+  JS_ToBigInt64(ctx, &id, data[0]);
+  if (Stream* stream = Runtime::from(ctx).findStream(static_cast<uint64_t>(id))) {
+    const js::Value reason(ctx, JS_GetPropertyStr(ctx, data[1], "reason"));
+    stream->cancelFetch(static_cast<uint32_t>(magic), reason.get());
+  }
+  return JS_UNDEFINED;
+}
+
+/** Checks everything about a call that can be checked before it is sent. */
+bool prepare(const Call& call, Stream& stream, JSValueConst input, JSValueConst init,
+             RequestData& request, Fetch& fetch) {
+  JSContext* ctx = call.ctx;
+  const Config& config = stream.config().config;
+  if (!buildRequest(call, input, init, request))
+    return false;
+  js::Value timeout;
+  if (JS_IsObject(init))
+    timeout = js::Value(ctx, JS_GetPropertyStr(ctx, init, "timeoutMs"));
+  if (timeout.isException())
+    return false;
+  fetch.timeoutMs = config.limits.waitMs;
+  if (!timeout.isUndefined()) {
+    double ms = 0;
+    if (JS_ToFloat64(ctx, &ms, timeout.get()) < 0)
+      return false;
+    if (!(ms >= 1 && ms <= kMaxTimeoutMs)) {
+      call.fail(ErrorCode::E_OPTION, {"timeoutMs", "from 1 to 3600000"});
+      return false;
+    }
+    fetch.timeoutMs = static_cast<uint32_t>(ms);
+  }
+  const auto url = ada::parse<ada::url_aggregator>(request.url);
+  if (!url) {
+    call.fail(ErrorCode::E_URL, {request.url});
+    return false;
+  }
+  if (!aim(config, fetch, *url)) {
+    throwError(ctx, ErrorCode::E_FETCH_CLUSTER_NOT_ALLOWED,
+               {url->get_host(), allowedHosts(config)});
+    return false;
+  }
+  const uint32_t limit = config.limits.fetches;
+  if (stream.fetchesInFlight() >= limit) {
+    throwError(ctx, ErrorCode::E_FETCH_LIMIT, {std::to_string(limit), "at once (limits.fetches)"});
+    return false;
+  }
+  if (stream.fetchesStarted() >= limit * kCallsPerFetchInFlight) {
+    throwError(ctx, ErrorCode::E_FETCH_LIMIT,
+               {std::to_string(limit * kCallsPerFetchInFlight),
+                "in one stream (ten times limits.fetches)"});
+    return false;
+  }
+  fetch.method = request.method;
+  fetch.redirect = request.redirect;
+  if (HeadersData* headers = headersOf(call.runtime, request))
+    fetch.headers = headers->lines();
+  std::erase_if(fetch.headers, [](const auto& line) { return isHopHeader(line.first); });
+  const std::shared_ptr<BodySource>& body = request.body.source;
+  if (body != nullptr && body->state() != BodySource::State::Complete) {
+    call.fail(ErrorCode::E_OPTION, {"body", "complete: await the body of a fetched answer first"});
+    return false;
+  }
+  if (body != nullptr)
+    fetch.body = body->bytes();
+  return true;
+}
+
+Outcome<JSValue> globals_fetch(Call& call, JSValueConst input, JSValueConst init) {
+  JSContext* ctx = call.ctx;
+  Stream* stream = call.stream();
+  // Once the stream has ended, nothing could come back: a retry loop must not spin.
+  if (stream == nullptr || stream->ended())
+    return js::newPromise(ctx);
+  auto fetch = std::make_unique<Fetch>();
+  RequestData request;
+  const bool prepared = prepare(call, *stream, input, init, request, *fetch);
+  js::Value signal = std::move(request.signal);
+  if (!prepared)
+    return rejectedNow(ctx);
+  if (signal.isObject()) {
+    const js::Value aborted(ctx, JS_GetPropertyStr(ctx, signal.get(), "aborted"));
+    if (JS_ToBool(ctx, aborted.get()) > 0) {
+      JS_Throw(ctx, JS_GetPropertyStr(ctx, signal.get(), "reason"));
+      return rejectedNow(ctx);
+    }
+  }
+  const uint32_t id = stream->addFetch(call, std::move(fetch));
+  if (id == 0)
+    return Thrown{};
+  js::Value promise = stream->fetchPromise(id);
+  if (signal.isObject()) {
+    const js::Value streamId(ctx, JS_NewBigUint64(ctx, stream->id()));
+    JSValueConst data[] = {streamId.get(), signal.get()};
+    const js::Value listener(
+        ctx, JS_NewCFunctionData(ctx, onFetchAborted, 0, static_cast<int>(id), 2, data));
+    if (listener.isException() || !onAbort(call.runtime, signal.get(), listener.get()))
+      return Thrown{};
+  }
+  return promise;
+}
+
+#define HOST_fetch
+#include "filter-cc/bind_rows.h"
+
+}  // namespace
+
+bool defineFetchGlobals(Runtime& runtime, JSValueConst global) {
+  return bind::defineRows(runtime.ctx(), global, kRows, "globals", bind::Place::Prototype);
+}
+
+// --- The stream's side ---
+
+uint32_t Stream::addFetch(const Call& call, std::unique_ptr<Fetch> fetch) {
+  fetch->promise = js::newPromise(call.ctx);
+  if (fetch->promise.isException())
+    return 0;
+  fetch->id = nextId_++;
+  ++fetchesStarted_;
+  addTimer(call, fetch->timeoutMs, {}, {}, fetch->id);
+  fetches_.push_back(std::move(fetch));
+  runtime_->recordAction(*this);
+  return fetches_.back()->id;
+}
+
+uint32_t Stream::fetchesInFlight() const {
+  return static_cast<uint32_t>(
+      std::count_if(fetches_.begin(), fetches_.end(),
+                    [](const auto& fetch) { return fetch->state != Fetch::State::Done; }));
+}
+
+Fetch* Stream::fetchById(uint32_t id) {
+  const auto found = std::find_if(fetches_.begin(), fetches_.end(), [&](const auto& fetch) {
+    return fetch->id == id && fetch->state != Fetch::State::Done;
+  });
+  return found == fetches_.end() ? nullptr : found->get();
+}
+
+Fetch* Stream::fetchByCallout(uint64_t calloutId) {
+  const auto found = std::find_if(fetches_.begin(), fetches_.end(), [&](const auto& fetch) {
+    return fetch->calloutId == calloutId && fetch->state != Fetch::State::Done &&
+           fetch->state != Fetch::State::Recorded;
+  });
+  return found == fetches_.end() ? nullptr : found->get();
+}
+
+js::Value Stream::fetchPromise(uint32_t fetchId) {
+  Fetch* fetch = fetchById(fetchId);
+  return fetch == nullptr ? js::Value() : fetch->promise.dup();
+}
+
+void Stream::actOnFetches() {
+  if (actingOnFetches_)
+    return;  // a call that nests; the outer loop sees what it left
+  actingOnFetches_ = true;
+  // Starting and resetting can nest, and so add to the list; nothing is taken from it meanwhile.
+  for (size_t i = 0; !ended_ && i < fetches_.size(); ++i) {
+    Fetch& fetch = *fetches_[i];
+    if (fetch.state == Fetch::State::Recorded)
+      startFetch(fetch);
+    else if (fetch.state == Fetch::State::Done && fetch.calloutId != 0)
+      host_.resetCallout(std::exchange(fetch.calloutId, 0));
+  }
+  actingOnFetches_ = false;
+  if (!ended_)
+    std::erase_if(fetches_,
+                  [](const auto& fetch) { return fetch->state == Fetch::State::Done; });
+}
+
+void Stream::startFetch(Fetch& fetch) {
+  std::vector<HeaderField> fields = {{":method", fetch.method},
+                                     {":scheme", fetch.scheme},
+                                     {":authority", fetch.host},
+                                     {":path", fetch.path}};
+  for (const auto& [name, value] : fetch.headers) {
+    if (!value.empty())
+      fields.push_back({name, value});
+  }
+  fetch.state = Fetch::State::AwaitHeaders;
+  switch (host_.startCallout(fetch.cluster, fields, fetch.body, fetch.calloutId)) {
+  case CalloutStart::Started:
+    return;
+  case CalloutStart::ClusterNotFound:
+    rejectFetch(fetch, ErrorCode::E_FETCH_CLUSTER_UNKNOWN, {fetch.cluster});
+    return;
+  case CalloutStart::CannotCreateRequest:
+    rejectFetch(fetch, ErrorCode::E_FETCH_NO_HOST, {fetch.cluster});
+    return;
+  case CalloutStart::MissingRequiredHeaders:
+    rejectFetch(fetch, ErrorCode::E_FETCH_REQUEST, {fetch.url, "a required header is missing"});
+    return;
+  case CalloutStart::DuplicateCalloutId:
+    rejectFetch(fetch, ErrorCode::E_FETCH_REQUEST, {fetch.url, "its id is taken"});
+    return;
+  }
+}
+
+void Stream::endFetch(Fetch& fetch) {
+  fetch.state = Fetch::State::Done;
+  std::erase_if(timers_, [&](const Timer& timer) { return timer.fetchId == fetch.id; });
+}
+
+void Stream::settleFetchBadly(Fetch& fetch, JSValueConst reason) {
+  const bool answered = fetch.state == Fetch::State::AwaitBody;
+  endFetch(fetch);
+  // What arrives later finds the fetch done; its callout is reset when the script has returned.
+  if (fetch.calloutId != 0)
+    runtime_->recordAction(*this);
+  if (answered)
+    fetch.answer->fail(reason);
+  else
+    js::settlePromise(runtime_->ctx(), fetch.promise.get(), reason, true);
+  fetch.promise.reset();
+}
+
+void Stream::rejectFetch(Fetch& fetch, ErrorCode code, ErrorArgs args) {
+  if (ended_ || runtime_->dead()) {
+    endFetch(fetch);
+    return;
+  }
+  runtime_->run(
+      *this, budget(),
+      [&] {
+        const js::Value error(runtime_->ctx(), newError(runtime_->ctx(), code, args));
+        settleFetchBadly(fetch, error.get());
+      },
+      [](js::Entry&) {});
+}
+
+void Stream::cancelFetch(uint32_t fetchId, JSValueConst reason) {
+  if (Fetch* fetch = fetchById(fetchId))
+    settleFetchBadly(*fetch, reason);
+}
+
+void Stream::timeOutFetch(uint32_t fetchId) {
+  Fetch* fetch = fetchById(fetchId);
+  if (fetch == nullptr)
+    return;
+  JSContext* ctx = runtime_->ctx();
+  const js::Value error(ctx, newError(ctx, ErrorCode::E_FETCH_TIMEOUT,
+                                      {fetch->cluster, std::to_string(fetch->timeoutMs)}));
+  settleFetchBadly(*fetch, error.get());
+}
+
+void Stream::abortFetches(JSValueConst reason) {
+  for (const std::unique_ptr<Fetch>& fetch : fetches_) {
+    if (fetch->state != Fetch::State::Done) {
+      // Envoy cancels the calls of a stream that ends by itself.
+      fetch->calloutId = 0;
+      settleFetchBadly(*fetch, reason);
+    }
+  }
+}
+
+void Stream::onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> headers,
+                              bool endStream) {
+  Fetch* fetch = fetchByCallout(calloutId);
+  if (fetch == nullptr || ended_ || fetch->state != Fetch::State::AwaitHeaders)
+    return;
+  uint32_t status = 0;
+  std::string_view location;
+  HeaderList lines;
+  for (const HeaderField& field : headers) {
+    if (field.name == ":status")
+      std::from_chars(field.value.data(), field.value.data() + field.value.size(), status);
+    else if (!field.name.starts_with(':'))
+      lines.emplace_back(field.name, field.value);
+    if (field.name == "location")
+      location = field.value;
+  }
+  if (status < 200)
+    return;  // an informational answer: the final one follows
+  const StreamRef keep(*this);
+  const bool follow = isRedirect(status) && !location.empty() && fetch->redirect != "manual";
+  if (follow) {
+    redirectFetch(*fetch, status, std::string(location));
+    return;
+  }
+  fetch->state = Fetch::State::AwaitBody;
+  fetch->answer = BodySource::open();
+  runtime_->run(
+      *this, budget(),
+      [&] {
+        auto data = std::make_unique<ResponseData>();
+        data->status = status;
+        data->url = fetch->url;
+        data->type = "basic";
+        data->redirected = fetch->redirects > 0;
+        data->body.source = fetch->answer;
+        if (HeadersData* own = headersOf(*runtime_, *data)) {
+          own->assign(std::move(lines));
+          own->freeze();
+        }
+        const js::Value response = newResponse(*runtime_, std::move(data));
+        if (!response.isException())
+          js::settlePromise(runtime_->ctx(), fetch->promise.get(), response.get(), false);
+        fetch->promise.reset();
+        if (endStream)
+          completeFetch(*fetch);
+      },
+      [](js::Entry&) {});
+}
+
+void Stream::completeFetch(Fetch& fetch) {
+  // The callout's own end follows, or is this: there is nothing left to reset.
+  fetch.calloutId = 0;
+  endFetch(fetch);
+  fetch.answer->complete();
+  runtime_->recordAction(*this);
+}
+
+void Stream::onCalloutData(uint64_t calloutId, std::span<const std::string_view> pieces,
+                           bool endStream) {
+  Fetch* fetch = fetchByCallout(calloutId);
+  if (fetch == nullptr || ended_ || fetch->state != Fetch::State::AwaitBody)
+    return;
+  const StreamRef keep(*this);
+  for (const std::string_view piece : pieces) {
+    if (fetch->answer->bytes().size() + piece.size() > kMaxFetchBodyBytes) {
+      rejectFetch(*fetch, ErrorCode::E_BODY_LIMIT,
+                  {"fetch", std::to_string(kMaxFetchBodyBytes / 1024)});
+      return;
+    }
+    fetch->answer->append(piece);
+  }
+  if (endStream)
+    onCalloutComplete(calloutId);
+}
+
+void Stream::onCalloutComplete(uint64_t calloutId) {
+  Fetch* fetch = fetchByCallout(calloutId);
+  if (fetch == nullptr || ended_ || fetch->state != Fetch::State::AwaitBody)
+    return;
+  const StreamRef keep(*this);
+  runtime_->run(*this, budget(), [&] { completeFetch(*fetch); }, [](js::Entry&) {});
+}
+
+void Stream::onCalloutReset(uint64_t calloutId) {
+  Fetch* fetch = fetchByCallout(calloutId);
+  if (fetch == nullptr || ended_)
+    return;
+  const StreamRef keep(*this);
+  fetch->calloutId = 0;
+  rejectFetch(*fetch, ErrorCode::E_FETCH_RESET, {fetch->cluster});
+}
+
+void Stream::redirectFetch(Fetch& fetch, uint32_t status, const std::string& location) {
+  const auto from = ada::parse<ada::url_aggregator>(fetch.url);
+  const auto to = ada::parse<ada::url_aggregator>(location, &*from);
+  if (fetch.redirect == "error") {
+    rejectFetch(fetch, ErrorCode::E_FETCH_REDIRECT, {"the answer is a redirect to " + location});
+    return;
+  }
+  if (!to) {
+    rejectFetch(fetch, ErrorCode::E_FETCH_REDIRECT, {"the redirect's location is not a URL"});
+    return;
+  }
+  if (fetch.redirects == kMaxRedirects) {
+    rejectFetch(fetch, ErrorCode::E_FETCH_REDIRECT, {"more than 5 redirects"});
+    return;
+  }
+  const std::string oldHost = fetch.host;
+  if (!aim(config_.config, fetch, *to)) {
+    rejectFetch(fetch, ErrorCode::E_FETCH_CLUSTER_NOT_ALLOWED,
+                {to->get_host(), allowedHosts(config_.config)});
+    return;
+  }
+  ++fetch.redirects;
+  const bool toGet = (status == 303 && fetch.method != "HEAD") ||
+                     ((status == 301 || status == 302) && fetch.method == "POST");
+  if (toGet && fetch.method != "GET") {
+    fetch.method = "GET";
+    fetch.body.clear();
+    std::erase_if(fetch.headers,
+                  [](const auto& line) { return line.first.starts_with("content-"); });
+  }
+  if (fetch.host != oldHost) {
+    std::erase_if(fetch.headers, [](const auto& line) {
+      return line.first == "authorization" || line.first == "cookie" ||
+             line.first == "proxy-authorization";
+    });
+  }
+  // The old call is of no use; the rest of its answer is not waited for.
+  const uint64_t oldCallout = std::exchange(fetch.calloutId, 0);
+  fetch.state = Fetch::State::Recorded;
+  host_.resetCallout(oldCallout);
+  if (!ended_)
+    actOnFetches();
+}
+
+}  // namespace fairlead

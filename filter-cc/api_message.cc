@@ -1,0 +1,723 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// Request and Response (https://fetch.spec.whatwg.org/#request-class, #response-class), and the
+// windows on the two messages that pass through Envoy.
+
+#include "filter-cc/message.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "ada.h"
+#include "filter-cc/encoding.h"
+#include "filter-cc/events.h"
+#include "filter-cc/runtime.h"
+#include "filter-cc/stream.h"
+#include "filter-cc/url.h"
+#include "filter-cc/world.h"
+
+namespace fairlead {
+namespace {
+
+constexpr uint32_t kMinStatus = 200;
+constexpr uint32_t kMaxStatus = 599;
+
+bool isNullBodyStatus(uint32_t status) { return status == 204 || status == 205 || status == 304; }
+
+/** A body's bytes in the form a reader asked for. */
+js::Value formed(JSContext* ctx, const std::string& bytes, BodyForm form) {
+  const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
+  switch (form) {
+  case BodyForm::Bytes:
+    return {ctx, JS_NewUint8ArrayCopy(ctx, data, bytes.size())};
+  case BodyForm::ArrayBuffer:
+    return {ctx, JS_NewArrayBufferCopy(ctx, data, bytes.size())};
+  case BodyForm::Text:
+  case BodyForm::Json:
+    break;
+  }
+  std::string mended;
+  const std::string_view text = decodeUtf8(bytes, mended);
+  if (form == BodyForm::Text)
+    return js::newUtf8(ctx, text);
+  // The parser reads the byte behind the text, which must be 0.
+  const std::string terminated(text);
+  return {ctx, JS_ParseJSON(ctx, terminated.c_str(), terminated.size(), "body")};
+}
+
+void settleFormed(JSContext* ctx, JSValueConst promise, const std::string& bytes, BodyForm form) {
+  js::Value value = formed(ctx, bytes, form);
+  const bool failed = value.isException();
+  if (failed)
+    value = js::Value(ctx, JS_GetException(ctx));
+  js::settlePromise(ctx, promise, value.get(), failed);
+}
+
+js::Value rejected(JSContext* ctx) {
+  const js::Value reason(ctx, JS_GetException(ctx));
+  js::Value promise = js::newPromise(ctx);
+  if (!promise.isException())
+    js::settlePromise(ctx, promise.get(), reason.get(), true);
+  return promise;
+}
+
+}  // namespace
+
+// --- Bodies ---
+
+std::shared_ptr<BodySource> BodySource::of(std::string bytes) {
+  auto source = std::make_shared<BodySource>();
+  source->bytes_ = std::move(bytes);
+  source->state_ = State::Complete;
+  return source;
+}
+
+std::shared_ptr<BodySource> BodySource::open() { return std::make_shared<BodySource>(); }
+
+void BodySource::complete() {
+  state_ = State::Complete;
+  for (Reader& reader : std::exchange(readers_, {}))
+    settleFormed(reader.promise.context(), reader.promise.get(), bytes_, reader.form);
+}
+
+void BodySource::fail(JSValueConst reason) {
+  state_ = State::Failed;
+  bytes_.clear();
+  for (Reader& reader : std::exchange(readers_, {}))
+    js::settlePromise(reader.promise.context(), reader.promise.get(), reason, true);
+}
+
+js::Value BodySource::read(const Call& call, BodyForm form) {
+  JSContext* ctx = call.ctx;
+  if (state_ == State::Failed) {
+    call.fail(ErrorCode::E_FETCH_RESET);
+    return rejected(ctx);
+  }
+  js::Value promise = js::newPromise(ctx);
+  if (promise.isException())
+    return promise;
+  if (state_ == State::Complete)
+    settleFormed(ctx, promise.get(), bytes_, form);
+  else
+    readers_.push_back({promise.dup(), form});
+  return promise;
+}
+
+bool extractBody(const Call& call, JSValueConst init, ExtractedBody& out) {
+  if (JS_IsUndefined(init) || JS_IsNull(init))
+    return true;
+  if (std::optional<std::string> form = searchParamsText(call.runtime, init)) {
+    out.contentType = "application/x-www-form-urlencoded;charset=UTF-8";
+    out.source = BodySource::of(std::move(*form));
+    return true;
+  }
+  if (!JS_IsObject(init)) {
+    const js::Utf8 text(call.ctx, init);
+    if (!text)
+      return false;
+    out.contentType = "text/plain;charset=UTF-8";
+    out.source = BodySource::of(std::string(text.view()));
+    return true;
+  }
+  bind::kinds::Bytes bytes;
+  if (!JS_IsArrayBuffer(init) && JS_GetTypedArrayType(init) < 0 && !JS_IsDataView(init)) {
+    // The standard would send "[object Object]".
+    call.fail(ErrorCode::E_OPTION,
+              {"body", "a string, bytes, an ArrayBuffer or URLSearchParams; use Response.json or "
+                       "JSON.stringify for objects"});
+    return false;
+  }
+  if (!bytes.convert(call, init, 0))
+    return false;
+  const std::span<const uint8_t> view = bytes.get();
+  out.source = BodySource::of(std::string(reinterpret_cast<const char*>(view.data()), view.size()));
+  return true;
+}
+
+bool isTarget(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) > 0x20 && c != 0x7f;
+  });
+}
+
+bool normalizeMethod(const Call& call, std::string_view method, std::string& out) {
+  if (!isHeaderName(method)) {
+    call.fail(ErrorCode::E_METHOD, {method});
+    return false;
+  }
+  out = method;
+  std::string upper(method);
+  std::transform(upper.begin(), upper.end(), upper.begin(),
+                 [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
+  for (const std::string_view known : {"DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"}) {
+    if (upper == known)
+      out = known;
+  }
+  return true;
+}
+
+// --- Data ---
+
+void RequestData::mark(JSRuntime* runtime, JS_MarkFunc* markFunction) {
+  JS_MarkValue(runtime, headers.get(), markFunction);
+  JS_MarkValue(runtime, signal.get(), markFunction);
+}
+
+void RequestData::finalize() {
+  if (stream == nullptr)
+    delete this;
+}
+
+void ResponseData::mark(JSRuntime* runtime, JS_MarkFunc* markFunction) {
+  JS_MarkValue(runtime, headers.get(), markFunction);
+}
+
+void ResponseData::finalize() {
+  if (stream == nullptr)
+    delete this;
+}
+
+namespace {
+
+template <class Message> HeadersData* ownHeaders(Runtime& runtime, Message& message, bool immutable) {
+  if (message.headers.isUndefined())
+    message.headers = newHeaders(runtime, new HeadersData(immutable));
+  return message.headers.isException()
+             ? nullptr
+             : static_cast<HeadersData*>(
+                   bind::tryUnwrap(runtime, message.headers.get(), HostClass::Headers));
+}
+
+}  // namespace
+
+HeadersData* headersOf(Runtime& runtime, RequestData& request) {
+  if (request.stream != nullptr)
+    (void)request.stream->requestHeadersObject();
+  return ownHeaders(runtime, request, false);
+}
+
+HeadersData* headersOf(Runtime& runtime, ResponseData& response) {
+  if (response.stream != nullptr)
+    (void)response.stream->responseHeadersObject();
+  return ownHeaders(runtime, response, false);
+}
+
+js::Value newResponse(Runtime& runtime, std::unique_ptr<ResponseData> data) {
+  return bind::wrap(runtime, HostClass::Response, data.release());
+}
+
+namespace {
+
+std::string_view liveField(const RequestData& request, std::string_view name) {
+  const std::optional<HeaderLookup> field =
+      request.stream->host().header(HeaderMap::Request, name, 0);
+  return field ? field->value : std::string_view();
+}
+
+std::string methodOf(const RequestData& request) {
+  return request.stream == nullptr ? request.method : std::string(liveField(request, ":method"));
+}
+
+}  // namespace
+
+std::string urlOf(const RequestData& request) {
+  if (request.stream == nullptr)
+    return request.url;
+  const std::string authority(liveField(request, ":authority"));
+  std::string scheme(liveField(request, ":scheme"));
+  if (scheme.empty())
+    scheme = "http";
+  const std::string_view path = liveField(request, ":path");
+  // CONNECT has no path, OPTIONS may have "*".
+  std::string url = scheme + "://" + authority;
+  if (!path.starts_with('/'))
+    url += '/';
+  return url.append(path == "*" ? std::string_view() : path);
+}
+
+// --- new Request ---
+
+namespace {
+
+/** An own or inherited member of a dictionary; undefined when `init` is not an object. */
+js::Value member(JSContext* ctx, JSValueConst init, const char* name) {
+  return JS_IsObject(init) ? js::Value(ctx, JS_GetPropertyStr(ctx, init, name)) : js::Value();
+}
+
+bool copyRequest(const Call& call, RequestData& from, RequestData& to) {
+  to.method = methodOf(from);
+  to.url = urlOf(from);
+  to.redirect = from.redirect;
+  to.signal = from.signal.dup();
+  HeadersData* source = headersOf(call.runtime, from);
+  HeadersData* target = headersOf(call.runtime, to);
+  if (source == nullptr || target == nullptr)
+    return false;
+  target->assign(source->lines());
+  return true;
+}
+
+/** Takes what `body` may give to another message; a live body cannot be given. */
+template <class Message>
+bool takeBody(const Call& call, Message& from, Direction direction, Body& to, bool consume) {
+  if (from.body.used) {
+    call.fail(ErrorCode::E_BODY_USED);
+    return false;
+  }
+  if (from.stream != nullptr && from.stream->hasBody(direction)) {
+    call.fail(ErrorCode::E_BODY_UNAVAILABLE);
+    return false;
+  }
+  to.source = from.body.source;
+  from.body.used = consume && from.body.source != nullptr;
+  return true;
+}
+
+}  // namespace
+
+bool buildRequest(const Call& call, JSValueConst input, JSValueConst init, RequestData& request) {
+  JSContext* ctx = call.ctx;
+  Runtime& runtime = call.runtime;
+  if (!JS_IsObject(init) && !JS_IsUndefined(init) && !JS_IsNull(init)) {
+    bind::throwArgument(call, 1, "an object");
+    return false;
+  }
+  const js::Value bodyInit = member(ctx, init, "body");
+  const js::Value headersInit = member(ctx, init, "headers");
+  const js::Value methodInit = member(ctx, init, "method");
+  const js::Value redirectInit = member(ctx, init, "redirect");
+  const js::Value signalInit = member(ctx, init, "signal");
+  for (const js::Value* value : {&bodyInit, &headersInit, &methodInit, &redirectInit, &signalInit}) {
+    if (value->isException())
+      return false;
+  }
+
+  auto* source = static_cast<RequestData*>(bind::tryUnwrap(runtime, input, HostClass::Request));
+  if (source != nullptr) {
+    if (!copyRequest(call, *source, request))
+      return false;
+  } else {
+    const js::Utf8 text(ctx, input);
+    if (!text)
+      return false;
+    const auto url = ada::parse<ada::url_aggregator>(text.view());
+    if (!url || url->has_credentials()) {
+      call.fail(ErrorCode::E_URL, {text.view()});
+      return false;
+    }
+    request.url = url->get_href();
+  }
+
+  if (!methodInit.isUndefined()) {
+    bind::kinds::ByteString method;
+    if (!method.convert(call, methodInit.get(), 1) ||
+        !normalizeMethod(call, method.get(), request.method))
+      return false;
+    if (request.method == "CONNECT" || request.method == "TRACE" || request.method == "TRACK") {
+      call.fail(ErrorCode::E_METHOD, {request.method});
+      return false;
+    }
+  }
+  if (!redirectInit.isUndefined()) {
+    const js::Utf8 redirect(ctx, redirectInit.get());
+    if (!redirect)
+      return false;
+    request.redirect = redirect.view();
+    if (request.redirect != "follow" && request.redirect != "error" && request.redirect != "manual") {
+      call.fail(ErrorCode::E_OPTION, {"redirect", "follow, error or manual"});
+      return false;
+    }
+  }
+  if (signalInit.isNull()) {
+    request.signal.reset();
+  } else if (!signalInit.isUndefined()) {
+    if (!isAbortSignal(runtime, signalInit.get())) {
+      if (!JS_HasException(ctx))
+        call.fail(ErrorCode::E_OPTION, {"signal", "an AbortSignal"});
+      return false;
+    }
+    request.signal = signalInit.dup();
+  }
+  HeadersData* headers = headersOf(runtime, request);
+  if (headers == nullptr)
+    return false;
+  if (!headersInit.isUndefined()) {
+    headers->assign({});
+    if (!headers->fill(call, headersInit.get()))
+      return false;
+  }
+  if (bodyInit.isUndefined() || bodyInit.isNull()) {
+    if (source != nullptr && bodyInit.isUndefined() &&
+        !takeBody(call, *source, Direction::Request, request.body, true))
+      return false;
+  } else {
+    ExtractedBody extracted;
+    if (!extractBody(call, bodyInit.get(), extracted))
+      return false;
+    request.body = {std::move(extracted.source), false};
+    if (!extracted.contentType.empty() && !headers->has("content-type") &&
+        !headers->append(call, "content-type", extracted.contentType))
+      return false;
+  }
+  if (request.body.source != nullptr && (request.method == "GET" || request.method == "HEAD")) {
+    call.fail(ErrorCode::E_OPTION, {"body", "absent for " + request.method});
+    return false;
+  }
+  return true;
+}
+
+namespace {
+
+using Request_Self = RequestData;
+using Response_Self = ResponseData;
+
+// --- Readers, for both classes ---
+
+template <class Message>
+Outcome<JSValue> readBody(Call& call, Message& message, Direction direction, BodyForm form) {
+  if (message.body.used) {
+    call.fail(ErrorCode::E_BODY_USED);
+    return rejected(call.ctx);
+  }
+  if (message.stream != nullptr && message.stream->hasBody(direction)) {
+    call.fail(ErrorCode::E_BODY_UNAVAILABLE);
+    return rejected(call.ctx);
+  }
+  if (message.body.source == nullptr)
+    return BodySource::of({})->read(call, form);
+  message.body.used = true;
+  return message.body.source->read(call, form);
+}
+
+Outcome<JSValue> Request_text(Call& call, RequestData& self) {
+  return readBody(call, self, Direction::Request, BodyForm::Text);
+}
+Outcome<JSValue> Request_json(Call& call, RequestData& self) {
+  return readBody(call, self, Direction::Request, BodyForm::Json);
+}
+Outcome<JSValue> Request_bytes(Call& call, RequestData& self) {
+  return readBody(call, self, Direction::Request, BodyForm::Bytes);
+}
+Outcome<JSValue> Request_arrayBuffer(Call& call, RequestData& self) {
+  return readBody(call, self, Direction::Request, BodyForm::ArrayBuffer);
+}
+Outcome<JSValue> Response_text(Call& call, ResponseData& self) {
+  return readBody(call, self, Direction::Response, BodyForm::Text);
+}
+Outcome<JSValue> Response_json(Call& call, ResponseData& self) {
+  return readBody(call, self, Direction::Response, BodyForm::Json);
+}
+Outcome<JSValue> Response_bytes(Call& call, ResponseData& self) {
+  return readBody(call, self, Direction::Response, BodyForm::Bytes);
+}
+Outcome<JSValue> Response_arrayBuffer(Call& call, ResponseData& self) {
+  return readBody(call, self, Direction::Response, BodyForm::ArrayBuffer);
+}
+
+Outcome<bool> Request_bodyUsed(Call&, RequestData& self) { return self.body.used; }
+Outcome<bool> Response_bodyUsed(Call&, ResponseData& self) { return self.body.used; }
+
+// --- Request ---
+
+Outcome<JSValue> Request_new(Call& call, JSValueConst input, JSValueConst init) {
+  auto data = std::make_unique<RequestData>();
+  if (!buildRequest(call, input, init, *data))
+    return Thrown{};
+  return bind::wrap(call.runtime, HostClass::Request, data.release(), call.receiver);
+}
+
+/** Writes a pseudo-header of the live request, which its stream must still allow. */
+Outcome<void> setField(const Call& call, RequestData& self, std::string_view name,
+                       std::string_view value) {
+  if (self.stream == nullptr)
+    return call.fail(ErrorCode::E_NOT_LIVE);
+  if (!self.stream->writable(HeaderMap::Request))
+    return call.fail(self.stream->ended() ? ErrorCode::E_STREAM_ENDED : ErrorCode::E_HEADERS_SENT,
+                     {"request", "onRequest"});
+  if (!self.stream->countHeaderWrite())
+    return call.fail(ErrorCode::E_HEADER_LIMIT, {std::to_string(kMaxHeaderWrites)});
+  self.stream->host().setHeader(HeaderMap::Request, name, value);
+  return {};
+}
+
+Outcome<std::string_view> Request_method(Call& call, RequestData& self) {
+  return self.stream == nullptr ? call.keep(self.method) : liveField(self, ":method");
+}
+
+Outcome<void> Request_set_method(Call& call, RequestData& self, std::string_view method) {
+  std::string normalized;
+  if (!normalizeMethod(call, method, normalized))
+    return Thrown{};
+  return setField(call, self, ":method", normalized);
+}
+
+Outcome<std::string_view> Request_url(Call& call, RequestData& self) {
+  return call.keep(urlOf(self));
+}
+
+/** A pseudo-header of the live request: null when it is absent. */
+JSValue fieldOrNull(const Call& call, RequestData& self, std::string_view name) {
+  const std::optional<HeaderLookup> field = self.stream->host().header(HeaderMap::Request, name, 0);
+  return field ? js::newByteString(call.ctx, field->value).release() : JS_NULL;
+}
+
+Outcome<JSValue> Request_path(Call& call, RequestData& self) {
+  if (self.stream != nullptr)
+    return fieldOrNull(call, self, ":path");
+  const auto url = ada::parse<ada::url_aggregator>(self.url);
+  return js::newUtf8(call.ctx, std::string(url->get_pathname()) + std::string(url->get_search()));
+}
+
+Outcome<void> Request_set_path(Call& call, RequestData& self, JSValueConst value) {
+  bind::kinds::ByteString path;
+  if (!path.convert(call, value, 0))
+    return Thrown{};
+  if (!isTarget(path.get()) || (path.get().front() != '/' && path.get() != "*"))
+    return call.fail(ErrorCode::E_TARGET, {path.get(), "path"});
+  return setField(call, self, ":path", path.get());
+}
+
+Outcome<JSValue> Request_host(Call& call, RequestData& self) {
+  if (self.stream != nullptr)
+    return fieldOrNull(call, self, ":authority");
+  return js::newUtf8(call.ctx, ada::parse<ada::url_aggregator>(self.url)->get_host());
+}
+
+Outcome<void> Request_set_host(Call& call, RequestData& self, JSValueConst value) {
+  bind::kinds::ByteString host;
+  if (!host.convert(call, value, 0))
+    return Thrown{};
+  if (!isTarget(host.get()) || host.get().find_first_of("/?#@\\") != std::string_view::npos)
+    return call.fail(ErrorCode::E_TARGET, {host.get(), "host"});
+  return setField(call, self, ":authority", host.get());
+}
+
+Outcome<JSValue> Request_scheme(Call& call, RequestData& self) {
+  if (self.stream != nullptr)
+    return fieldOrNull(call, self, ":scheme");
+  std::string_view protocol = ada::parse<ada::url_aggregator>(self.url)->get_protocol();
+  protocol.remove_suffix(1);
+  return js::newUtf8(call.ctx, protocol);
+}
+
+Outcome<void> Request_set_scheme(Call& call, RequestData& self, JSValueConst value) {
+  bind::kinds::ByteString scheme;
+  if (!scheme.convert(call, value, 0))
+    return Thrown{};
+  if (scheme.get() != "http" && scheme.get() != "https")
+    return call.fail(ErrorCode::E_TARGET, {scheme.get(), "scheme: http or https"});
+  return setField(call, self, ":scheme", scheme.get());
+}
+
+Outcome<JSValue> Request_headers(Call& call, RequestData& self) {
+  if (headersOf(call.runtime, self) == nullptr)
+    return Thrown{};
+  return self.headers.dup();
+}
+
+Outcome<std::string_view> Request_redirect(Call&, RequestData& self) {
+  return std::string_view(self.redirect);
+}
+
+Outcome<JSValue> Request_signal(Call& call, RequestData& self) {
+  if (self.stream != nullptr)
+    return JS_DupValue(call.ctx, self.stream->signalObject());
+  if (self.signal.isUndefined()) {
+    js::Value abort;
+    self.signal = newStreamSignal(call.runtime, abort);
+  }
+  return self.signal.dup();
+}
+
+Outcome<JSValue> Request_clone(Call& call, RequestData& self) {
+  auto data = std::make_unique<RequestData>();
+  if (!copyRequest(call, self, *data) ||
+      !takeBody(call, self, Direction::Request, data->body, false))
+    return Thrown{};
+  return bind::wrap(call.runtime, HostClass::Request, data.release());
+}
+
+// --- Response ---
+
+/** Fetch's "initialize a response". */
+bool initialize(const Call& call, ResponseData& response, const ExtractedBody& body,
+                JSValueConst init) {
+  JSContext* ctx = call.ctx;
+  if (!JS_IsObject(init) && !JS_IsUndefined(init) && !JS_IsNull(init)) {
+    bind::throwArgument(call, 1, "an object");
+    return false;
+  }
+  const js::Value status = member(ctx, init, "status");
+  const js::Value statusText = member(ctx, init, "statusText");
+  const js::Value headersInit = member(ctx, init, "headers");
+  if (status.isException() || statusText.isException() || headersInit.isException())
+    return false;
+  if (!status.isUndefined()) {
+    double number = 0;
+    if (JS_ToFloat64(ctx, &number, status.get()) < 0)
+      return false;
+    if (!(number >= kMinStatus && number <= kMaxStatus)) {
+      const js::Utf8 text(ctx, status.get());
+      call.fail(ErrorCode::E_STATUS, {text ? text.view() : std::string_view(), "200", "599"});
+      return false;
+    }
+    response.status = static_cast<uint32_t>(number);
+  }
+  if (!statusText.isUndefined()) {
+    bind::kinds::ByteString text;
+    if (!text.convert(call, statusText.get(), 1))
+      return false;
+    if (!isHeaderValue(text.get())) {
+      call.fail(ErrorCode::E_OPTION, {"statusText", "a reason phrase"});
+      return false;
+    }
+    response.statusText = text.get();
+  }
+  HeadersData* headers = headersOf(call.runtime, response);
+  if (headers == nullptr || !headers->fill(call, headersInit.get()))
+    return false;
+  if (body.source == nullptr)
+    return true;
+  if (isNullBodyStatus(response.status)) {
+    call.fail(ErrorCode::E_NULL_BODY_STATUS, {std::to_string(response.status)});
+    return false;
+  }
+  response.body.source = body.source;
+  return body.contentType.empty() || headers->has("content-type") ||
+         headers->append(call, "content-type", body.contentType);
+}
+
+Outcome<JSValue> Response_new(Call& call, JSValueConst body, JSValueConst init) {
+  auto data = std::make_unique<ResponseData>();
+  ExtractedBody extracted;
+  if (!extractBody(call, body, extracted) || !initialize(call, *data, extracted, init))
+    return Thrown{};
+  return bind::wrap(call.runtime, HostClass::Response, data.release(), call.receiver);
+}
+
+Outcome<JSValue> Response_json(Call& call, JSValueConst value, JSValueConst init) {
+  const js::Value json(call.ctx, JS_JSONStringify(call.ctx, value, JS_UNDEFINED, JS_UNDEFINED));
+  if (json.isException())
+    return Thrown{};
+  if (!json.isString()) {
+    bind::throwArgument(call, 0, "a value that JSON can hold");
+    return Thrown{};
+  }
+  const js::Utf8 text(call.ctx, json.get());
+  auto data = std::make_unique<ResponseData>();
+  if (!text || !initialize(call, *data,
+                           {BodySource::of(std::string(text.view())), "application/json"}, init))
+    return Thrown{};
+  return newResponse(call.runtime, std::move(data));
+}
+
+Outcome<JSValue> Response_redirect(Call& call, std::string_view location,
+                                   std::optional<double> status) {
+  const auto url = ada::parse<ada::url_aggregator>(location);
+  if (!url)
+    return call.fail(ErrorCode::E_URL, {location});
+  const double code = status.value_or(302);
+  if (code != 301 && code != 302 && code != 303 && code != 307 && code != 308)
+    return call.fail(ErrorCode::E_RANGE, {"the status must be 301, 302, 303, 307 or 308"});
+  auto data = std::make_unique<ResponseData>();
+  data->status = static_cast<uint32_t>(code);
+  HeadersData* headers = headersOf(call.runtime, *data);
+  if (headers == nullptr || !headers->append(call, "location", url->get_href()))
+    return Thrown{};
+  headers->freeze();
+  return newResponse(call.runtime, std::move(data));
+}
+
+Outcome<JSValue> Response_error(Call& call) {
+  auto data = std::make_unique<ResponseData>();
+  data->status = 0;
+  data->type = "error";
+  if (HeadersData* headers = headersOf(call.runtime, *data))
+    headers->freeze();
+  return newResponse(call.runtime, std::move(data));
+}
+
+uint32_t statusOf(const ResponseData& response) {
+  if (response.stream == nullptr)
+    return response.status;
+  const std::optional<HeaderLookup> field =
+      response.stream->host().header(HeaderMap::Response, ":status", 0);
+  uint32_t status = 0;
+  if (field)
+    std::from_chars(field->value.data(), field->value.data() + field->value.size(), status);
+  return status;
+}
+
+Outcome<double> Response_status(Call&, ResponseData& self) { return statusOf(self); }
+
+Outcome<void> Response_set_status(Call& call, ResponseData& self, double status) {
+  if (!(status >= kMinStatus && status <= kMaxStatus) || status != std::floor(status)) {
+    const js::Value number(call.ctx, JS_NewNumber(call.ctx, status));
+    const js::Utf8 text(call.ctx, number.get());
+    return call.fail(ErrorCode::E_STATUS, {text.view(), "200", "599"});
+  }
+  if (self.stream == nullptr)
+    return call.fail(ErrorCode::E_NOT_LIVE);
+  if (!self.stream->writable(HeaderMap::Response))
+    return call.fail(self.stream->ended() ? ErrorCode::E_STREAM_ENDED : ErrorCode::E_HEADERS_SENT,
+                     {"response", "onResponse"});
+  if (!self.stream->countHeaderWrite())
+    return call.fail(ErrorCode::E_HEADER_LIMIT, {std::to_string(kMaxHeaderWrites)});
+  self.stream->host().setHeader(HeaderMap::Response, ":status",
+                                std::to_string(static_cast<uint32_t>(status)));
+  return {};
+}
+
+Outcome<bool> Response_ok(Call&, ResponseData& self) {
+  const uint32_t status = statusOf(self);
+  return status >= 200 && status <= 299;
+}
+Outcome<std::string_view> Response_statusText(Call&, ResponseData& self) {
+  return std::string_view(self.statusText);
+}
+Outcome<bool> Response_redirected(Call&, ResponseData& self) { return self.redirected; }
+Outcome<std::string_view> Response_type(Call&, ResponseData& self) {
+  return std::string_view(self.type);
+}
+Outcome<std::string_view> Response_url(Call&, ResponseData& self) {
+  return std::string_view(self.url);
+}
+
+Outcome<JSValue> Response_headers(Call& call, ResponseData& self) {
+  if (headersOf(call.runtime, self) == nullptr)
+    return Thrown{};
+  return self.headers.dup();
+}
+
+Outcome<JSValue> Response_clone(Call& call, ResponseData& self) {
+  auto data = std::make_unique<ResponseData>();
+  data->status = statusOf(self);
+  data->statusText = self.statusText;
+  data->url = self.url;
+  data->type = self.type;
+  data->redirected = self.redirected;
+  HeadersData* from = headersOf(call.runtime, self);
+  HeadersData* to = headersOf(call.runtime, *data);
+  if (from == nullptr || to == nullptr ||
+      !takeBody(call, self, Direction::Response, data->body, false))
+    return Thrown{};
+  to->assign(from->lines());
+  return newResponse(call.runtime, std::move(data));
+}
+
+#define HOST_message
+#include "filter-cc/bind_rows.h"
+
+}  // namespace
+
+JSValue defineRequest(Runtime& runtime) {
+  return bind::defineClass(runtime, HostClass::Request, kRows, RequestData::kName);
+}
+
+JSValue defineResponse(Runtime& runtime) {
+  return bind::defineClass(runtime, HostClass::Response, kRows, ResponseData::kName);
+}
+
+}  // namespace fairlead

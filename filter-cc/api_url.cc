@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// URL and URLSearchParams (https://url.spec.whatwg.org/#api) over ada's parser.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "ada.h"
+
+#include "filter-cc/encoding.h"
+#include "filter-cc/pair_iterator.h"
+#include "filter-cc/runtime.h"
+#include "filter-cc/url.h"
+#include "filter-cc/web_idl.h"
+#include "filter-cc/world.h"
+
+namespace fairlead {
+namespace {
+
+class URLData;
+
+/** Behind a URLSearchParams object. Owner: the object. */
+class URLSearchParamsData final : public NativeData {
+public:
+  static constexpr HostClass kClass = HostClass::URLSearchParams;
+  static constexpr const char* kName = "URLSearchParams";
+
+  ~URLSearchParamsData() override;
+
+  /** Replaces the pairs by those of a query, whose leading `?` does not count. */
+  void parse(std::string_view query);
+  /** Writes the pairs into the query of the URL that this belongs to. */
+  void update();
+
+  ada::url_search_params pairs;
+  /** Whose query this is; null for one of its own. Owner: its object. */
+  URLData* url = nullptr;
+};
+
+/** Behind a URL object. Owner: the object. */
+class URLData final : public NativeData {
+public:
+  static constexpr HostClass kClass = HostClass::URL;
+  static constexpr const char* kName = "URL";
+
+  explicit URLData(ada::url_aggregator parsed) : url(std::move(parsed)) {}
+  ~URLData() override;
+  void mark(JSRuntime* engine, JS_MarkFunc* markFunction) override {
+    JS_MarkValue(engine, paramsObject_, markFunction);
+  }
+
+  /** The `searchParams` object, made on first use; JS_EXCEPTION out of memory. */
+  JSValueConst paramsObject(const Call& call);
+  /** After the query has changed. */
+  void readParams() {
+    if (params != nullptr)
+      params->parse(url.get_search());
+  }
+
+  ada::url_aggregator url;
+  /** Behind the `searchParams` object; null until it is made. */
+  URLSearchParamsData* params = nullptr;
+
+private:
+  // The context may have gone before the last objects; the engine goes after them.
+  JSRuntime* engine_ = nullptr;
+  JSValue paramsObject_ = JS_UNDEFINED;
+};
+
+// A URL keeps its params object; the way back is a plain pointer. A collection may free either first.
+
+URLSearchParamsData::~URLSearchParamsData() {
+  if (url != nullptr)
+    url->params = nullptr;
+}
+
+URLData::~URLData() {
+  if (params != nullptr)
+    params->url = nullptr;
+  if (engine_ != nullptr)
+    JS_FreeValueRT(engine_, paramsObject_);
+}
+
+void URLSearchParamsData::parse(std::string_view query) {
+  pairs.reset(query);
+  // Percent-decoding can give bytes that are not UTF-8.
+  ada::url_search_params mended;
+  bool changed = false;
+  std::string name;
+  std::string value;
+  for (const auto& pair : pairs) {
+    const std::string_view goodName = mendUtf8(pair.first, name);
+    const std::string_view goodValue = mendUtf8(pair.second, value);
+    if (!changed && goodName.data() == pair.first.data() && goodValue.data() == pair.second.data())
+      continue;
+    changed = true;
+    break;
+  }
+  if (!changed)
+    return;
+  for (const auto& pair : pairs)
+    mended.append(mendUtf8(pair.first, name), mendUtf8(pair.second, value));
+  pairs = std::move(mended);
+}
+
+void URLSearchParamsData::update() {
+  if (url != nullptr)
+    url->url.set_search(pairs.to_string());
+}
+
+JSValueConst URLData::paramsObject(const Call& call) {
+  if (params != nullptr)
+    return paramsObject_;
+  auto data = std::make_unique<URLSearchParamsData>();
+  data->parse(url.get_search());
+  URLSearchParamsData* made = data.get();
+  js::Value object = bind::wrap(call.runtime, HostClass::URLSearchParams, data.release());
+  if (object.isException())
+    return JS_EXCEPTION;
+  made->url = this;
+  params = made;
+  engine_ = JS_GetRuntime(call.ctx);
+  paramsObject_ = object.release();
+  return paramsObject_;
+}
+
+/** For messages: the text in quotes, at most so much of it as people read. */
+std::string quoted(std::string_view text) {
+  constexpr size_t kShownBytes = 80;
+  if (text.size() <= kShownBytes)
+    return '"' + std::string(text) + '"';
+  size_t end = kShownBytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
+    --end;  // not inside a character
+  return '"' + std::string(text.substr(0, end)) + "…\"";
+}
+
+Thrown failUrl(const Call& call, std::string_view input, std::optional<std::string_view> base) {
+  std::string text = quoted(input);
+  if (base)
+    text += " with the base " + quoted(*base);
+  return call.fail(ErrorCode::E_URL, {text});
+}
+
+ada::result<ada::url_aggregator> parseUrl(std::string_view input,
+                                          std::optional<std::string_view> base) {
+  if (!base)
+    return ada::parse<ada::url_aggregator>(input);
+  const auto parsedBase = ada::parse<ada::url_aggregator>(*base);
+  return parsedBase ? ada::parse<ada::url_aggregator>(input, &*parsedBase) : parsedBase;
+}
+
+using URL_Self = URLData;
+
+Outcome<JSValue> URL_new(Call& call, std::string_view input, std::optional<std::string_view> base) {
+  auto url = parseUrl(input, base);
+  if (!url)
+    return failUrl(call, input, base);
+  return bind::wrap(call.runtime, HostClass::URL, new URLData(std::move(*url)), call.receiver);
+}
+
+Outcome<bool> URL_canParse(Call&, std::string_view input, std::optional<std::string_view> base) {
+  return ada::can_parse(input, base ? &*base : nullptr);
+}
+
+Outcome<JSValue> URL_parse(Call& call, std::string_view input,
+                           std::optional<std::string_view> base) {
+  auto url = parseUrl(input, base);
+  if (!url)
+    return JS_NULL;
+  return bind::wrap(call.runtime, HostClass::URL, new URLData(std::move(*url)));
+}
+
+Outcome<std::string_view> URL_href(Call&, URLData& self) { return self.url.get_href(); }
+
+Outcome<void> URL_set_href(Call& call, URLData& self, std::string_view value) {
+  if (!self.url.set_href(value))
+    return failUrl(call, value, std::nullopt);
+  self.readParams();
+  return {};
+}
+
+Outcome<std::string_view> URL_origin(Call& call, URLData& self) {
+  return call.keep(self.url.get_origin());
+}
+
+Outcome<std::string_view> URL_protocol(Call&, URLData& self) { return self.url.get_protocol(); }
+
+Outcome<void> URL_set_protocol(Call&, URLData& self, std::string_view value) {
+  self.url.set_protocol(value);
+  return {};
+}
+
+Outcome<std::string_view> URL_username(Call&, URLData& self) { return self.url.get_username(); }
+
+Outcome<void> URL_set_username(Call&, URLData& self, std::string_view value) {
+  self.url.set_username(value);
+  return {};
+}
+
+Outcome<std::string_view> URL_password(Call&, URLData& self) { return self.url.get_password(); }
+
+Outcome<void> URL_set_password(Call&, URLData& self, std::string_view value) {
+  self.url.set_password(value);
+  return {};
+}
+
+Outcome<std::string_view> URL_host(Call&, URLData& self) { return self.url.get_host(); }
+
+Outcome<void> URL_set_host(Call&, URLData& self, std::string_view value) {
+  self.url.set_host(value);
+  return {};
+}
+
+Outcome<std::string_view> URL_hostname(Call&, URLData& self) { return self.url.get_hostname(); }
+
+Outcome<void> URL_set_hostname(Call&, URLData& self, std::string_view value) {
+  self.url.set_hostname(value);
+  return {};
+}
+
+Outcome<std::string_view> URL_port(Call&, URLData& self) { return self.url.get_port(); }
+
+Outcome<void> URL_set_port(Call&, URLData& self, std::string_view value) {
+  self.url.set_port(value);
+  return {};
+}
+
+Outcome<std::string_view> URL_pathname(Call&, URLData& self) { return self.url.get_pathname(); }
+
+Outcome<void> URL_set_pathname(Call&, URLData& self, std::string_view value) {
+  self.url.set_pathname(value);
+  return {};
+}
+
+Outcome<std::string_view> URL_search(Call&, URLData& self) { return self.url.get_search(); }
+
+Outcome<void> URL_set_search(Call& call, URLData& self, std::string_view value) {
+  // The pairs are read from what was given: unlike the query, they keep tabs and line ends. So the
+  // params object cannot be made later from the query.
+  if (value.find_first_of("\t\n\r") != std::string_view::npos &&
+      JS_IsException(self.paramsObject(call)))
+    return Thrown{};
+  self.url.set_search(value);
+  if (self.params != nullptr)
+    self.params->parse(value);
+  return {};
+}
+
+Outcome<JSValue> URL_searchParams(Call& call, URLData& self) {
+  return JS_DupValue(call.ctx, self.paramsObject(call));
+}
+
+Outcome<std::string_view> URL_hash(Call&, URLData& self) { return self.url.get_hash(); }
+
+Outcome<void> URL_set_hash(Call&, URLData& self, std::string_view value) {
+  self.url.set_hash(value);
+  return {};
+}
+
+Outcome<std::string_view> URL_toString(Call&, URLData& self) { return self.url.get_href(); }
+
+Outcome<std::string_view> URL_toJSON(Call&, URLData& self) { return self.url.get_href(); }
+
+using URLSearchParams_Self = URLSearchParamsData;
+
+/** Web IDL's union of pairs, record and string. */
+bool fillParams(const Call& call, JSValueConst init, URLSearchParamsData& data) {
+  if (!JS_IsObject(init)) {
+    const js::Utf8 text(call.ctx, init);
+    if (!text)
+      return false;
+    data.parse(text.view());
+    return true;
+  }
+  bool isRecord = false;
+  const auto add = [&](JSValueConst name, JSValueConst value) {
+    bind::kinds::String nameText;
+    bind::kinds::String valueText;
+    if (!nameText.convert(call, name, 0) || !valueText.convert(call, value, 0))
+      return false;
+    // Two keys of a record can become one when lone surrogates are replaced.
+    if (isRecord)
+      data.pairs.set(nameText.get(), valueText.get());
+    else
+      data.pairs.append(nameText.get(), valueText.get());
+    return true;
+  };
+  return forEachInitPair(call, init, "a string, an object of strings, or pairs of strings", add,
+                         &isRecord);
+}
+
+Outcome<JSValue> URLSearchParams_new(Call& call, JSValueConst init) {
+  auto data = std::make_unique<URLSearchParamsData>();
+  if (!JS_IsUndefined(init) && !fillParams(call, init, *data))
+    return Thrown{};
+  return bind::wrap(call.runtime, HostClass::URLSearchParams, data.release(), call.receiver);
+}
+
+Outcome<double> URLSearchParams_size(Call&, URLSearchParamsData& self) {
+  return static_cast<double>(self.pairs.size());
+}
+
+Outcome<void> URLSearchParams_append(Call&, URLSearchParamsData& self, std::string_view name,
+                                     std::string_view value) {
+  self.pairs.append(name, value);
+  self.update();
+  return {};
+}
+
+Outcome<void> URLSearchParams_delete(Call&, URLSearchParamsData& self, std::string_view name,
+                                     std::optional<std::string_view> value) {
+  if (value)
+    self.pairs.remove(name, *value);
+  else
+    self.pairs.remove(name);
+  self.update();
+  return {};
+}
+
+Outcome<std::optional<std::string_view>> URLSearchParams_get(Call&, URLSearchParamsData& self,
+                                                             std::string_view name) {
+  return self.pairs.get(name);
+}
+
+Outcome<JSValue> URLSearchParams_getAll(Call& call, URLSearchParamsData& self,
+                                        std::string_view name) {
+  js::Value array(call.ctx, JS_NewArray(call.ctx));
+  uint32_t index = 0;
+  for (const auto& pair : self.pairs) {
+    if (pair.first != name)
+      continue;
+    js::Value text = js::newUtf8(call.ctx, pair.second);
+    if (array.isException() || text.isException() ||
+        JS_DefinePropertyValueUint32(call.ctx, array.get(), index++, text.release(),
+                                     JS_PROP_C_W_E) < 0)
+      return Thrown{};
+  }
+  return array;
+}
+
+Outcome<bool> URLSearchParams_has(Call&, URLSearchParamsData& self, std::string_view name,
+                                  std::optional<std::string_view> value) {
+  return value ? self.pairs.has(name, *value) : self.pairs.has(name);
+}
+
+Outcome<void> URLSearchParams_set(Call&, URLSearchParamsData& self, std::string_view name,
+                                  std::string_view value) {
+  self.pairs.set(name, value);
+  self.update();
+  return {};
+}
+
+Outcome<void> URLSearchParams_sort(Call&, URLSearchParamsData& self) {
+  self.pairs.sort();
+  self.update();
+  return {};
+}
+
+bool paramAt(JSContext* ctx, JSValueConst iterable, size_t index, js::Value& key,
+             js::Value& value) {
+  const auto* data = static_cast<URLSearchParamsData*>(
+      bind::tryUnwrap(Runtime::from(ctx), iterable, HostClass::URLSearchParams));
+  if (index >= data->pairs.size())
+    return false;
+  const auto& pair = data->pairs.begin()[static_cast<ptrdiff_t>(index)];
+  key = js::newUtf8(ctx, pair.first);
+  value = js::newUtf8(ctx, pair.second);
+  return true;
+}
+
+Outcome<void> URLSearchParams_forEach(Call& call, URLSearchParamsData&, JSValueConst callback,
+                                      JSValueConst thisArg) {
+  if (!forEachPair(call.ctx, call.receiver, paramAt, callback, thisArg))
+    return Thrown{};
+  return {};
+}
+
+Outcome<JSValue> paramsIterator(Call& call, PairPart part) {
+  return newPairIterator(call.runtime, call.receiver, part, paramAt, "URLSearchParams Iterator");
+}
+
+Outcome<JSValue> URLSearchParams_keys(Call& call, URLSearchParamsData&) {
+  return paramsIterator(call, PairPart::Key);
+}
+
+Outcome<JSValue> URLSearchParams_values(Call& call, URLSearchParamsData&) {
+  return paramsIterator(call, PairPart::Value);
+}
+
+Outcome<JSValue> URLSearchParams_entries(Call& call, URLSearchParamsData&) {
+  return paramsIterator(call, PairPart::Both);
+}
+
+Outcome<std::string_view> URLSearchParams_toString(Call& call, URLSearchParamsData& self) {
+  return call.keep(self.pairs.to_string());
+}
+
+#define HOST_url
+#include "filter-cc/bind_rows.h"
+
+}  // namespace
+
+std::optional<std::string> searchParamsText(Runtime& runtime, JSValueConst value) {
+  const auto* data = static_cast<URLSearchParamsData*>(
+      bind::tryUnwrap(runtime, value, HostClass::URLSearchParams));
+  if (data == nullptr)
+    return std::nullopt;
+  return data->pairs.to_string();
+}
+
+JSValue defineURL(Runtime& runtime) {
+  return bind::defineClass(runtime, HostClass::URL, kRows, URLData::kName);
+}
+
+JSValue defineURLSearchParams(Runtime& runtime) {
+  return bind::defineClass(runtime, HostClass::URLSearchParams, kRows, URLSearchParamsData::kName);
+}
+
+}  // namespace fairlead

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// What the core gives to the parts of the script's world that are written in TypeScript. Nobody else can import it.
+//
+// A builtin is read when a script first touches it, and by then the script may have replaced anything it can reach:
+// Array.prototype.push, Map, Symbol, a setter on Object.prototype. So a builtin uses syntax, its own classes and what
+// stands here. It reads no global, calls no inherited method, adds to no array, reads no property that may be absent,
+// and writes no template literal: for that the engine calls String.prototype.concat.
+
+declare module 'fairlead:native' {
+  /** Milliseconds of a clock that never goes back. */
+  export function now(): number;
+
+  /**
+   * Calls `fn` after `delayMs` in the stream whose code runs now, if that still lives.
+   *
+   * @throws E_NO_STREAM at load, E_TIMER_LIMIT.
+   */
+  export function setTimer(fn: () => void, delayMs: number): number;
+
+  /** The error of a row of host_errors.def, its blanks filled with `args`. */
+  export function hostError(code: string, ...args: string[]): unknown;
+
+  /** A DOMException, whatever the script has made of the global. */
+  export function newDomException(name: string, message: string): unknown;
+
+  /** Logs what a listener threw; the script goes on. */
+  export function reportException(error: unknown): void;
+
+  /** What the engine calls the kind of an object: `Map`, `Error`, `Proxy`, `Uint8Array`, `Headers`, … */
+  export function classOf(object: object): string;
+
+  /** `Name: message at f (file:line:column) < …` of an error, without running code of the script. */
+  export function describeError(error: object): string;
+
+  /** Names and values in turn, for an object of the host that holds such; else undefined. */
+  export function entriesOf(object: object): readonly string[] | undefined;
+
+  /** The engine's own functions, made anew. Methods and getters take their receiver through `apply`. */
+  export const intrinsics: {
+    readonly Reflect: Pick<
+      typeof Reflect,
+      | 'apply'
+      | 'construct'
+      | 'defineProperty'
+      | 'getOwnPropertyDescriptor'
+      | 'getPrototypeOf'
+      | 'ownKeys'
+      | 'setPrototypeOf'
+    >;
+    readonly global: { readonly parseInt: typeof parseInt; readonly parseFloat: typeof parseFloat };
+    readonly String: Pick<string, 'concat' | 'indexOf' | 'slice' | 'valueOf'>;
+    readonly Number: Pick<number, 'valueOf'>;
+    readonly Boolean: Pick<boolean, 'valueOf'>;
+    readonly BigInt: Pick<bigint, 'valueOf'>;
+    readonly Symbol: Pick<symbol, 'toString' | 'valueOf'>;
+    readonly Date: Pick<Date, 'getTime' | 'toISOString'>;
+    /** Only its getters are of use: they are read with getOwnPropertyDescriptor. */
+    readonly RegExp: object;
+    readonly Map: Pick<Map<unknown, unknown>, 'entries'>;
+    readonly MapIterator: Pick<MapIterator<[unknown, unknown]>, 'next'>;
+    readonly Set: Pick<Set<unknown>, 'values'>;
+    readonly SetIterator: Pick<SetIterator<unknown>, 'next'>;
+    readonly TypedArray: object;
+    readonly ArrayBuffer: object;
+    readonly toStringTag: typeof Symbol.toStringTag;
+  };
+}

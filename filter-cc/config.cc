@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+#include "filter-cc/config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "filter-cc/errors.h"
+#include "quickjs/engine.h"
+
+namespace fairlead {
+namespace {
+
+using Kind = ConfigKey::Kind;
+
+constexpr ConfigKey kKeys[] = {
+    {"inline", Kind::Inline, "The filter as JavaScript, an ES module."},
+    {"file", Kind::File, "Path of a .qjb file or of JavaScript; its first bytes decide which."},
+    {"bytecode", Kind::Bytecode, "A .qjb file in base64."},
+    {"config", Kind::Object, "What the script wants to know: configure() gets it, and ctx.config."},
+    {"clusters", Kind::Clusters,
+     "What fetch may reach: a list of cluster names, or a map from a URL's host to a cluster."},
+    {"limits", Kind::Section, "What the script may use."},
+    {"limits.cpu_ms", Kind::Whole, "CPU time of one hook, or of what goes on after an await.", 1,
+     10'000, 20, [](Config& config) -> uint32_t& { return config.limits.cpuMs; }},
+    {"limits.stream_cpu_ms", Kind::Whole, "CPU time of one stream in all.", 1, 60'000, 200,
+     [](Config& config) -> uint32_t& { return config.limits.streamCpuMs; }},
+    {"limits.load_ms", Kind::Whole, "CPU time of the top level, and of configure().", 10, 60'000,
+     1'000, [](Config& config) -> uint32_t& { return config.limits.loadMs; }},
+    {"limits.memory_mb", Kind::Whole, "Heap of the script on one worker.", 2, 1'024, 16,
+     [](Config& config) -> uint32_t& { return config.limits.memoryMb; }},
+    {"limits.stack_kb", Kind::Whole, "Stack of the script.", 64, 4'096, 512,
+     [](Config& config) -> uint32_t& { return config.limits.stackKb; }},
+    {"limits.wait_ms", Kind::Whole, "How long a hook may keep its message waiting.", 1, 3'600'000,
+     15'000, [](Config& config) -> uint32_t& { return config.limits.waitMs; }},
+    {"limits.fetches", Kind::Whole,
+     "Calls in flight at once in one stream; ten times as many in its life.", 0, 1'024, 16,
+     [](Config& config) -> uint32_t& { return config.limits.fetches; }},
+    {"on_error", Kind::Section, "What the client sees when the script fails."},
+    {"on_error.mode", Kind::Mode, "closed: the stream is answered with `status`."},
+    {"on_error.status", Kind::Whole, "Answer after a fault.", 400, 599, 500,
+     [](Config& config) -> uint32_t& { return config.onError.status; }},
+    {"on_error.wait_status", Kind::Whole, "Answer when a hook waited longer than wait_ms.", 400,
+     599, 504, [](Config& config) -> uint32_t& { return config.onError.waitStatus; }},
+};
+
+// Enough for any config; a hostile one of many small values ends here and not with the process.
+constexpr size_t kMaxHeapBytes = size_t{512} * 1024 * 1024;
+constexpr size_t kMaxShownBytes = 60;
+
+// --- Text for people ---
+
+/** Cut at a whole character. */
+std::string_view cut(std::string_view text) {
+  if (text.size() <= kMaxShownBytes)
+    return text;
+  size_t end = kMaxShownBytes;
+  while (end > 0 && (text[end] & 0xC0) == 0x80)
+    --end;
+  return text.substr(0, end);
+}
+
+std::string quoted(std::string_view text) {
+  const std::string_view shown = cut(text);
+  std::string result = "\"";
+  for (const char c : shown) {
+    if (c == '"' || c == '\\')
+      result += '\\';
+    // Whatever else is there stays on one line.
+    result += (c >= 0 && c < 0x20) || c == 0x7F ? '?' : c;
+  }
+  return result + (shown.size() < text.size() ? "…\"" : "\"");
+}
+
+/** A key as it stands in a path. */
+std::string shownKey(std::string_view key) {
+  const bool plain = !key.empty() && key.size() <= kMaxShownBytes &&
+                     std::all_of(key.begin(), key.end(), [](char c) {
+                       return c == '_' || c == '-' || (c >= '0' && c <= '9') ||
+                              (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+                     });
+  return plain ? std::string(key) : quoted(key);
+}
+
+std::string describe(JSContext* ctx, JSValueConst value) {
+  if (JS_IsArray(value))
+    return "an array";
+  if (JS_IsObject(value))
+    return "an object";
+  const js::Utf8 text(ctx, value);
+  if (!text)
+    return "something else";
+  return JS_IsString(value) ? "the string " + quoted(text.view()) : std::string(text.view());
+}
+
+std::string_view typeName(Kind kind) {
+  switch (kind) {
+  case Kind::Object:
+  case Kind::Section:
+    return "an object";
+  case Kind::Clusters:
+    return "a list of strings, or a map of strings";
+  case Kind::Whole:
+    return "a whole number";
+  default:
+    return "a string";
+  }
+}
+
+size_t editDistance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i + 1);
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
+    }
+  }
+  return row.back();
+}
+
+/** The name that was meant, if that can be guessed. */
+std::string_view nearest(std::string_view key, std::span<const std::string_view> names) {
+  constexpr size_t kMaxDistance = 2;
+  std::string_view best;
+  size_t bestDistance = kMaxDistance + 1;
+  if (key.size() > kMaxShownBytes)
+    return best;
+  for (const std::string_view name : names) {
+    const size_t distance = editDistance(key, name);
+    if (distance < bestDistance && distance < key.size()) {
+      best = name;
+      bestDistance = distance;
+    }
+  }
+  if (!best.empty() || key.size() < 3)
+    return best;
+  for (const std::string_view name : names) {
+    if (name.starts_with(key) || key.starts_with(name))
+      return name;
+  }
+  return best;
+}
+
+Error jsonError(std::string_view cause) {
+  return makeError(ErrorCode::E_CONFIG_JSON, {cause});
+}
+
+Error valueError(std::string_view path, std::string_view cause) {
+  return makeError(ErrorCode::E_CONFIG_VALUE, {path, cause});
+}
+
+/** In the engine's words, but for its limits: it puts those as for a script. */
+Error jsonError(const Error& cause) {
+  const auto met = [&](js::Fault fault) {
+    return cause.message == js::describeFault(fault).message;
+  };
+  Error error = jsonError(met(js::Fault::Stack)    ? "it is nested too deep"
+                          : met(js::Fault::Memory) ? "it is too large"
+                                                   : std::string_view(cause.message));
+  error.file = cause.file;
+  error.line = cause.line;
+  error.column = cause.column;
+  return error;
+}
+
+/** For engine calls that fail only when something is too big. */
+Error takeEngineError(JSContext* ctx) {
+  js::Fault fault;
+  return jsonError(js::takeException(ctx, fault));
+}
+
+// --- Reading ---
+
+/** Can stand as the host of a URL, and come out of a URL parser as it is. */
+bool isHost(std::string_view text) {
+  constexpr std::string_view kForbidden = "\"#%*/:<>?@[\\]^`{|}";
+  return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
+    return c > 0x20 && c < 0x7F && kForbidden.find(c) == std::string_view::npos;
+  });
+}
+
+class Reader {
+public:
+  Reader(JSContext* ctx, Config& config) : ctx_(ctx), config_(config) {}
+
+  Result<void> read(JSValueConst object) {
+    if (auto read = readSection("", object); !read)
+      return read;
+    if (source_.empty())
+      return makeError(ErrorCode::E_CONFIG_SOURCE, {"the config names no script"});
+    return {};
+  }
+
+private:
+  struct Member {
+    std::string key;
+    js::Value value;
+  };
+
+  Result<std::vector<Member>> members(JSValueConst object) {
+    JSPropertyEnum* properties = nullptr;
+    uint32_t count = 0;
+    constexpr int kFlags = JS_GPN_STRING_MASK | JS_GPN_ENUM_ONLY;
+    if (JS_GetOwnPropertyNames(ctx_, &properties, &count, object, kFlags) < 0)
+      return takeEngineError(ctx_);
+    std::vector<Member> found;
+    bool complete = true;
+    for (uint32_t i = 0; i < count && complete; ++i) {
+      const js::Value name(ctx_, JS_AtomToString(ctx_, properties[i].atom));
+      const js::Utf8 key(ctx_, name.get());
+      js::Value value(ctx_, JS_GetProperty(ctx_, object, properties[i].atom));
+      complete = key && !value.isException();
+      if (complete)
+        found.push_back({std::string(key.view()), std::move(value)});
+    }
+    JS_FreePropertyEnum(ctx_, properties, count);
+    if (!complete)
+      return takeEngineError(ctx_);
+    return found;
+  }
+
+  Result<void> readSection(std::string_view section, JSValueConst object) {
+    auto found = members(object);
+    if (!found)
+      return std::move(found).error();
+    const std::string prefix = section.empty() ? "" : std::string(section) + '.';
+    for (const Member& member : *found) {
+      const auto known = [&](const ConfigKey& key) {
+        return key.path.starts_with(prefix) && key.path.substr(prefix.size()) == member.key;
+      };
+      const auto* key = std::find_if(std::begin(kKeys), std::end(kKeys), known);
+      if (key == std::end(kKeys) || member.key.find('.') != std::string::npos)
+        return unknownKey(prefix, member.key);
+      if (auto read = readKey(*key, member.value.get()); !read)
+        return read;
+    }
+    return {};
+  }
+
+  Error unknownKey(const std::string& prefix, const std::string& name) {
+    std::vector<std::string_view> names;
+    std::string list;
+    for (const ConfigKey& key : kKeys) {
+      if (!key.path.starts_with(prefix))
+        continue;
+      const std::string_view known = key.path.substr(prefix.size());
+      if (known.find('.') != std::string_view::npos)
+        continue;
+      names.push_back(known);
+      list += (list.empty() ? "" : ", ") + std::string(known);
+    }
+    const std::string_view meant = nearest(name, names);
+    const std::string hint =
+        meant.empty() ? "" : " (did you mean " + prefix + std::string(meant) + "?)";
+    return makeError(ErrorCode::E_CONFIG_KEY, {prefix + shownKey(name), hint, list});
+  }
+
+  Error wrongType(std::string_view path, std::string_view expected, JSValueConst value) {
+    return makeError(ErrorCode::E_CONFIG_TYPE, {path, expected, describe(ctx_, value)});
+  }
+
+  Result<void> readKey(const ConfigKey& key, JSValueConst value) {
+    const bool isMap = JS_IsObject(value) && !JS_IsArray(value);
+    bool fits = false;
+    switch (key.kind) {
+    case Kind::Inline:
+    case Kind::File:
+    case Kind::Bytecode:
+    case Kind::Mode:
+      fits = JS_IsString(value);
+      break;
+    case Kind::Object:
+    case Kind::Section:
+      fits = isMap;
+      break;
+    case Kind::Clusters:
+      fits = JS_IsObject(value);
+      break;
+    case Kind::Whole:
+      fits = JS_IsNumber(value);
+      break;
+    }
+    if (!fits)
+      return wrongType(key.path, typeName(key.kind), value);
+
+    switch (key.kind) {
+    case Kind::Inline:
+      return readSource(key, Source::Kind::Inline, value);
+    case Kind::File:
+      return readSource(key, Source::Kind::File, value);
+    case Kind::Bytecode:
+      return readSource(key, Source::Kind::Bytecode, value);
+    case Kind::Mode:
+      return readMode(key, value);
+    case Kind::Object:
+      return readObject(value);
+    case Kind::Section:
+      return readSection(key.path, value);
+    case Kind::Clusters:
+      return isMap ? readClusterMap(key, value) : readClusterList(key, value);
+    case Kind::Whole:
+      return readWhole(key, value);
+    }
+    return {};
+  }
+
+  Result<void> readSource(const ConfigKey& key, Source::Kind kind, JSValueConst value) {
+    if (!source_.empty()) {
+      const std::string cause = "both " + std::string(source_) + " and " + std::string(key.path) +
+                                " are there";
+      return makeError(ErrorCode::E_CONFIG_SOURCE, {cause});
+    }
+    source_ = key.path;
+    config_.source.kind = kind;
+    if (kind == Source::Kind::Bytecode) {
+      if (auto read = readBase64(key, value); !read)
+        return read;
+    } else {
+      const js::Utf8 text(ctx_, value);
+      if (!text)
+        return takeEngineError(ctx_);
+      config_.source.text = text.view();
+    }
+    if (config_.source.text.find_first_not_of(" \t\r\n") == std::string::npos)
+      return makeError(ErrorCode::E_CONFIG_SOURCE, {std::string(key.path) + " is empty"});
+    if (kind == Source::Kind::File && config_.source.text.find('\0') != std::string::npos)
+      return valueError(key.path, "a path cannot hold NUL");
+    return {};
+  }
+
+  Result<void> readBase64(const ConfigKey& key, JSValueConst value) {
+    const js::Value global(ctx_, JS_GetGlobalObject(ctx_));
+    const js::Value type(ctx_, JS_GetPropertyStr(ctx_, global.get(), "Uint8Array"));
+    const js::Value decode(ctx_, JS_GetPropertyStr(ctx_, type.get(), "fromBase64"));
+    const js::Value options(ctx_, JS_NewObject(ctx_));
+    if (options.isException() ||
+        JS_SetPropertyStr(ctx_, options.get(),
+                          "lastChunkHandling", JS_NewString(ctx_, "strict")) < 0)
+      return takeEngineError(ctx_);
+    JSValueConst arguments[] = {value, options.get()};
+    const js::Value bytes(ctx_, JS_Call(ctx_, decode.get(), type.get(), 2, arguments));
+    if (bytes.isException()) {
+      const Error error = takeEngineError(ctx_);
+      const js::Runtime& runtime = js::Runtime::from(ctx_);
+      return runtime.outOfMemory() ? error : valueError(key.path, "it is not base64");
+    }
+    size_t size = 0;
+    const uint8_t* data = JS_GetUint8Array(ctx_, &size, bytes.get());
+    config_.source.text.assign(reinterpret_cast<const char*>(data), size);
+    return {};
+  }
+
+  Result<void> readMode(const ConfigKey& key, JSValueConst value) {
+    const js::Utf8 mode(ctx_, value);
+    if (!mode)
+      return takeEngineError(ctx_);
+    if (mode.view() == "closed")
+      return {};
+    if (mode.view() == "open")
+      return valueError(key.path, "\"open\" is not supported by this version; use \"closed\"");
+    return valueError(key.path, "must be \"closed\", got " + quoted(mode.view()));
+  }
+
+  Result<void> readObject(JSValueConst value) {
+    const js::Value json(ctx_, JS_JSONStringify(ctx_, value, JS_UNDEFINED, JS_UNDEFINED));
+    const js::Utf8 text(ctx_, json.get());
+    if (json.isException() || !text)
+      return takeEngineError(ctx_);
+    config_.configJson = text.view();
+    return {};
+  }
+
+  Result<void> readWhole(const ConfigKey& key, JSValueConst value) {
+    double number = 0;
+    if (JS_ToFloat64(ctx_, &number, value) < 0)
+      return takeEngineError(ctx_);
+    if (std::isfinite(number) && number != std::floor(number))
+      return wrongType(key.path, typeName(key.kind), value);
+    if (number < key.min || number > key.max) {
+      return makeError(ErrorCode::E_CONFIG_RANGE, {key.path, std::to_string(key.min),
+                                                   std::to_string(key.max), describe(ctx_, value)});
+    }
+    key.field(config_) = static_cast<uint32_t>(number);
+    return {};
+  }
+
+  Result<void> readClusterList(const ConfigKey& key, JSValueConst list) {
+    int64_t length = 0;
+    if (JS_GetLength(ctx_, list, &length) < 0)
+      return takeEngineError(ctx_);
+    for (int64_t i = 0; i < length; ++i) {
+      const js::Value item(ctx_, JS_GetPropertyInt64(ctx_, list, i));
+      const std::string path = std::string(key.path) + '[' + std::to_string(i) + ']';
+      if (!item.isString())
+        return wrongType(path, "a string", item.get());
+      const js::Utf8 name(ctx_, item.get());
+      if (!name)
+        return takeEngineError(ctx_);
+      if (auto added = addCluster(path, name.view(), name.view()); !added)
+        return added;
+    }
+    return {};
+  }
+
+  Result<void> readClusterMap(const ConfigKey& key, JSValueConst map) {
+    auto found = members(map);
+    if (!found)
+      return std::move(found).error();
+    for (const Member& member : *found) {
+      const std::string path = std::string(key.path) + '.' + shownKey(member.key);
+      if (!member.value.isString())
+        return wrongType(path, "a string", member.value.get());
+      const js::Utf8 cluster(ctx_, member.value.get());
+      if (!cluster)
+        return takeEngineError(ctx_);
+      if (auto added = addCluster(path, member.key, cluster.view()); !added)
+        return added;
+    }
+    return {};
+  }
+
+  Result<void> addCluster(std::string_view path, std::string_view host, std::string_view cluster) {
+    if (host.empty() || cluster.empty())
+      return valueError(path, "a name cannot be empty");
+    if (host.find('*') != std::string_view::npos)
+      return valueError(path, "there are no wildcards; name every host");
+    if (!isHost(host)) {
+      const std::string cause = quoted(host) + " cannot be the host of a URL; give the cluster " +
+                                "one: clusters: { \"name.example\": " + quoted(cluster) + " }";
+      return valueError(path, cause);
+    }
+    std::string lower(host);
+    for (char& c : lower)
+      c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+    if (!config_.clusters.emplace(std::move(lower), cluster).second)
+      return valueError(path, quoted(host) + " is there twice");
+    return {};
+  }
+
+  JSContext* const ctx_;
+  Config& config_;
+  /** The key that named the script. */
+  std::string_view source_;
+};
+
+}  // namespace
+
+std::span<const ConfigKey> configKeys() { return kKeys; }
+
+Result<Config> parseConfig(std::string_view filterName, std::string_view bytes) {
+  if (const auto at = findInvalidUtf8(bytes))
+    return jsonError("byte " + std::to_string(*at + 1) + " is not UTF-8");
+  const size_t begin = bytes.find_first_not_of(" \t\r\n");
+  if (begin == std::string_view::npos)
+    return makeError(ErrorCode::E_CONFIG_SOURCE, {"the config is empty"});
+
+  Config config;
+  config.filterName = filterName;
+  config.configJson = "{}";
+  for (const ConfigKey& key : kKeys) {
+    if (key.field != nullptr)
+      key.field(config) = key.fallback;
+  }
+
+  const auto runtime = js::Runtime::create();
+  const auto context =
+      runtime == nullptr ? nullptr : js::Context::create(*runtime, js::Context::Kind::Filter);
+  if (context == nullptr)
+    return jsonError("there is no memory to read it");
+  runtime->setMemoryLimit(kMaxHeapBytes);
+  JSContext* ctx = context->raw();
+  const js::Entry entry(*runtime, {UINT64_MAX, UINT64_MAX}, 0);
+
+  auto json = js::parseJson(ctx, bytes, "config");
+  if (!json) {
+    if (bytes[begin] != '{') {
+      config.source = {Source::Kind::Inline, std::string(bytes)};
+      return config;
+    }
+    return jsonError(json.error());
+  }
+  if (!json->isObject() || JS_IsArray(json->get()))
+    return jsonError("it is " + describe(ctx, json->get()));
+  Reader reader(ctx, config);
+  if (auto read = reader.read(json->get()); !read)
+    return std::move(read).error();
+  return config;
+}
+
+std::optional<size_t> findInvalidUtf8(std::string_view text) {
+  const auto byteAt = [text](size_t at) {
+    return at < text.size() ? static_cast<uint8_t>(text[at]) : uint8_t{0};
+  };
+  for (size_t at = 0; at < text.size();) {
+    const uint8_t lead = byteAt(at);
+    const size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3
+                          : lead < 0xF5 ? 4 : 0;
+    if (length == 0)
+      return at;
+    // Neither longer than needed, nor a surrogate, nor above U+10FFFF.
+    const uint8_t min = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+    const uint8_t max = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+    if (length > 1 && (byteAt(at + 1) < min || byteAt(at + 1) > max))
+      return at;
+    for (size_t i = 2; i < length; ++i) {
+      if ((byteAt(at + i) & 0xC0) != 0x80)
+        return at;
+    }
+    at += length;
+  }
+  return std::nullopt;
+}
+
+}  // namespace fairlead

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// UTF-8 as the Encoding standard decodes it.
+
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace fairlead {
+
+/**
+ * `bytes` with each maximal ill-formed part replaced by U+FFFD: `bytes` itself when nothing had to be
+ * replaced, else `mended`. A byte order mark stays.
+ */
+std::string_view mendUtf8(std::string_view bytes, std::string& mended);
+
+/** The same without a byte order mark at the begin: what text() gives of a body. */
+std::string_view decodeUtf8(std::string_view bytes, std::string& mended);
+
+}  // namespace fairlead

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// Our own declarations of the part of Envoy's dynamic-module C ABI that we use; names, layouts and
+// meaning are Envoy's. Callbacks that the oldest supported release (1.38) lacks are weak: test before
+// use. Only envoy_abi.cc includes this.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+extern "C" {
+
+/** Bytes of Envoy's. Valid until: the hook returns, or a setter touches the object they come from. */
+struct envoy_dynamic_module_type_envoy_buffer {
+  const char* ptr;
+  size_t length;
+};
+/** Bytes of ours, copied during the call. */
+struct envoy_dynamic_module_type_module_buffer {
+  const char* ptr;
+  size_t length;
+};
+struct envoy_dynamic_module_type_envoy_http_header {
+  const char* key_ptr;
+  size_t key_length;
+  const char* value_ptr;
+  size_t value_length;
+};
+struct envoy_dynamic_module_type_module_http_header {
+  const char* key_ptr;
+  size_t key_length;
+  const char* value_ptr;
+  size_t value_length;
+};
+static_assert(sizeof(envoy_dynamic_module_type_envoy_buffer) == 2 * sizeof(void*));
+static_assert(sizeof(envoy_dynamic_module_type_envoy_http_header) == 4 * sizeof(void*));
+
+using envoy_dynamic_module_type_http_filter_config_envoy_ptr = void*;
+using envoy_dynamic_module_type_http_filter_config_module_ptr = const void*;
+using envoy_dynamic_module_type_http_filter_envoy_ptr = void*;
+using envoy_dynamic_module_type_http_filter_module_ptr = const void*;
+using envoy_dynamic_module_type_http_filter_scheduler_module_ptr = void*;
+
+// Enums are int-sized; the values are those of filter-cc/host.h unless written here.
+using envoy_dynamic_module_type_http_header_type = int;
+using envoy_dynamic_module_type_log_level = int;
+using envoy_dynamic_module_type_http_callout_init_result = int;
+using envoy_dynamic_module_type_http_callout_result = int;
+using envoy_dynamic_module_type_http_stream_reset_reason = int;
+using envoy_dynamic_module_type_http_filter_stream_reset_reason = int;
+using envoy_dynamic_module_type_on_http_filter_request_headers_status = int;
+using envoy_dynamic_module_type_on_http_filter_request_body_status = int;
+using envoy_dynamic_module_type_on_http_filter_request_trailers_status = int;
+using envoy_dynamic_module_type_on_http_filter_response_headers_status = int;
+using envoy_dynamic_module_type_on_http_filter_response_body_status = int;
+using envoy_dynamic_module_type_on_http_filter_response_trailers_status = int;
+
+// --- Callbacks: Envoy has them, we call them ---
+
+void envoy_dynamic_module_callback_log(envoy_dynamic_module_type_log_level level,
+                                       envoy_dynamic_module_type_module_buffer message);
+/** Since 1.40. */
+__attribute__((weak)) void
+envoy_dynamic_module_callback_log_v2(envoy_dynamic_module_type_log_level level,
+                                     envoy_dynamic_module_type_module_buffer message,
+                                     envoy_dynamic_module_type_module_buffer source_file,
+                                     uint32_t source_line);
+bool envoy_dynamic_module_callback_log_enabled(envoy_dynamic_module_type_log_level level);
+uint32_t envoy_dynamic_module_callback_get_concurrency(void);
+bool envoy_dynamic_module_callback_is_validation_mode(void);
+
+bool envoy_dynamic_module_callback_http_get_header(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_http_header_type header_type,
+    envoy_dynamic_module_type_module_buffer key, envoy_dynamic_module_type_envoy_buffer* result_buffer,
+    size_t index, size_t* optional_size);
+size_t envoy_dynamic_module_callback_http_get_headers_size(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_http_header_type header_type);
+bool envoy_dynamic_module_callback_http_get_headers(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_http_header_type header_type,
+    envoy_dynamic_module_type_envoy_http_header* result_headers);
+bool envoy_dynamic_module_callback_http_add_header(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_http_header_type header_type,
+    envoy_dynamic_module_type_module_buffer key, envoy_dynamic_module_type_module_buffer value);
+/** An empty value removes. */
+bool envoy_dynamic_module_callback_http_set_header(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_http_header_type header_type,
+    envoy_dynamic_module_type_module_buffer key, envoy_dynamic_module_type_module_buffer value);
+
+void envoy_dynamic_module_callback_http_send_response(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, uint32_t status_code,
+    envoy_dynamic_module_type_module_http_header* headers_vector, size_t headers_vector_size,
+    envoy_dynamic_module_type_module_buffer body, envoy_dynamic_module_type_module_buffer details);
+void envoy_dynamic_module_callback_http_send_response_headers(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_module_http_header* headers_vector, size_t headers_vector_size,
+    bool end_stream);
+
+void envoy_dynamic_module_callback_http_filter_continue_decoding(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+void envoy_dynamic_module_callback_http_filter_continue_encoding(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+void envoy_dynamic_module_callback_http_filter_reset_stream(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_http_filter_stream_reset_reason reason,
+    envoy_dynamic_module_type_module_buffer details);
+uint32_t envoy_dynamic_module_callback_http_filter_get_worker_index(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+
+envoy_dynamic_module_type_http_filter_scheduler_module_ptr
+envoy_dynamic_module_callback_http_filter_scheduler_new(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+void envoy_dynamic_module_callback_http_filter_scheduler_commit(
+    envoy_dynamic_module_type_http_filter_scheduler_module_ptr scheduler, uint64_t event_id);
+void envoy_dynamic_module_callback_http_filter_scheduler_delete(
+    envoy_dynamic_module_type_http_filter_scheduler_module_ptr scheduler);
+
+envoy_dynamic_module_type_http_callout_init_result
+envoy_dynamic_module_callback_http_filter_start_http_stream(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, uint64_t* stream_id_out,
+    envoy_dynamic_module_type_module_buffer cluster_name,
+    envoy_dynamic_module_type_module_http_header* headers, size_t headers_size,
+    envoy_dynamic_module_type_module_buffer body, bool end_stream, uint64_t timeout_milliseconds);
+void envoy_dynamic_module_callback_http_filter_reset_http_stream(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, uint64_t stream_id);
+
+// The event hooks that Envoy calls are defined in envoy_abi.cc, in Envoy's order.
+
+}  // extern "C"

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// What the core needs from a proxy, and nothing else. Knows no JavaScript.
+//
+// Two implementations link against the core: envoy_abi.cc (a stock Envoy) and host_fake.cc (Envoy's
+// rules in memory: unit tests, the emulator in fairlead.wasm). The process-wide part is a handful of
+// free functions chosen by the linker; the part that belongs to one HTTP exchange is an interface.
+//
+// Thread: unless a function says otherwise, only the worker that owns the stream.
+// Valid until: every std::string_view that comes out of a host lives until the current hook returns
+// or until the next write to the same map, whichever is first. Copy at once.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace fairlead {
+
+/** Levels of the proxy's log, in its own order. */
+enum class LogLevel : uint8_t { Trace, Debug, Info, Warn, Error, Critical, Off };
+
+/** The four header maps of an exchange, in the order of Envoy's enum. */
+enum class HeaderMap : uint8_t { Request, RequestTrailers, Response, ResponseTrailers };
+
+/** Which way a message travels: towards the upstream, or back to the client. */
+enum class Direction : uint8_t { Request, Response };
+
+/** What a header hook answers. The values are Envoy's. */
+enum class HeadersStatus : uint8_t { Continue = 0, StopIteration = 1 };
+
+/** What a body hook answers. The values are Envoy's. */
+enum class BodyStatus : uint8_t {
+  Continue = 0,
+  StopIterationAndBuffer = 1,
+  StopIterationAndWatermark = 2,
+  StopIterationNoBuffer = 3,
+};
+
+/** What a trailer hook answers. The values are Envoy's. */
+enum class TrailersStatus : uint8_t { Continue = 0, StopIteration = 1 };
+
+/** How the start of a callout went. Anything but Started means that no event will follow. */
+enum class CalloutStart : uint8_t {
+  Started,
+  MissingRequiredHeaders,
+  ClusterNotFound,
+  DuplicateCalloutId,
+  CannotCreateRequest,
+};
+
+/** One line of a header map. Names are lower case when they come from a host. */
+struct HeaderField {
+  std::string_view name;
+  std::string_view value;
+};
+
+/** The result of a header look-up: one value, and how many there are under that name. */
+struct HeaderLookup {
+  std::string_view value;
+  size_t count = 0;
+};
+
+/**
+ * The proxy's side of one HTTP exchange.
+ *
+ * Owner: the host. It outlives the Stream that uses it.
+ * No member runs JavaScript. Those marked "may nest" can run other hooks of this filter before they
+ * return, and may end the stream: call them only when no script is on the stack, and look at the
+ * stream's state afterwards.
+ */
+class HostStream {
+public:
+  virtual ~HostStream() = default;
+
+  /** Value number `index` under `name`; nothing when the map or the name is absent. */
+  virtual std::optional<HeaderLookup> header(HeaderMap map, std::string_view name,
+                                             size_t index) = 0;
+  /** Replaces `out` by all lines of a map, in order; false when the map does not exist. */
+  virtual bool headers(HeaderMap map, std::vector<HeaderField>& out) = 0;
+  /** Leaves exactly one line under `name`. Requires: a checked name, a checked, non-empty value. */
+  virtual void setHeader(HeaderMap map, std::string_view name, std::string_view value) = 0;
+  /** Adds one line under `name`. Requires: as setHeader. */
+  virtual void addHeader(HeaderMap map, std::string_view name, std::string_view value) = 0;
+  /** Removes all lines under `name`; silent when there are none. */
+  virtual void removeHeader(HeaderMap map, std::string_view name) = 0;
+
+  /** Lets a held message go on. May nest. Requires: not inside a hook of that direction. */
+  virtual void continueMessage(Direction direction) = 0;
+  /** Answers the client; Envoy adds content-length. May nest. */
+  virtual void sendResponse(uint32_t status, std::span<const HeaderField> headers,
+                            std::string_view body, std::string_view details) = 0;
+  /** Begins (or, with `endStream`, makes) a response by hand; `:status` comes first. May nest. */
+  virtual void sendResponseHeaders(std::span<const HeaderField> headers, bool endStream) = 0;
+
+  /** Ends the stream without an answer. May nest. */
+  virtual void resetStream(std::string_view details) = 0;
+
+  /** Starts a call to a cluster; events arrive at Stream::onCallout…. May nest. */
+  virtual CalloutStart startCallout(std::string_view cluster, std::span<const HeaderField> headers,
+                                    std::string_view body, uint64_t& calloutId) = 0;
+  /** Cancels a call. Its reset event may arrive before this returns. May nest. */
+  virtual void resetCallout(uint64_t calloutId) = 0;
+
+  /**
+   * Asks for Stream::onWake at or soon after `deadlineNs` (host::monotonicNs). One wake per stream:
+   * a later call replaces the earlier one, and 0 takes it back.
+   */
+  virtual void wakeAt(uint64_t deadlineNs) = 0;
+
+  /** Which worker this stream is on, from 0. */
+  virtual uint32_t workerIndex() = 0;
+
+  /** The Stream is of no more use to anybody: give its memory back. Called once, by the core. */
+  virtual void release() = 0;
+};
+
+/** The proxy's process. Thread: any, unless said otherwise. */
+namespace host {
+
+/** One line in the proxy's log; `file` and `line` are the script's, empty and 0 when unknown. */
+void log(LogLevel level, std::string_view message, std::string_view file, uint32_t line);
+/** Whether a line at that level would be written; cheap. */
+bool logEnabled(LogLevel level);
+/** Nanoseconds of a clock that never goes back. */
+uint64_t monotonicNs();
+/** Number of workers. Thread: main. */
+uint32_t concurrency();
+/** Whether the proxy only checks its configuration. Thread: main. */
+bool validating();
+
+}  // namespace host
+}  // namespace fairlead

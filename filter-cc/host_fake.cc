@@ -1,0 +1,1324 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+#include "filter-cc/host_fake.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <utility>
+
+#include "filter-cc/stream.h"
+
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define FAIRLEAD_ASAN
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define FAIRLEAD_ASAN
+#endif
+
+namespace fairlead {
+namespace {
+
+constexpr uint64_t kNsPerMs = 1'000'000;
+/** Not 0, which stands for "none" in places. */
+constexpr uint64_t kStartNs = uint64_t{1'000'000} * kNsPerMs;
+/** Longer than any wait_ms. */
+constexpr uint64_t kMaxExchangeNs = uint64_t{7'200'000} * kNsPerMs;
+
+/**
+ * Names that Envoy keeps one line of, by map, as a stock 1.40.0 does: sent twice by a peer or added
+ * twice by a filter, their values come out joined.
+ */
+constexpr std::string_view kSlotsOfBoth[] = {
+    ":path",         ":method",        ":scheme",           ":authority",
+    ":protocol",     ":status",        "cache-control",     "connection",
+    "content-encoding", "content-length", "content-type",   "keep-alive",
+    "proxy-connection", "transfer-encoding", "upgrade",     "via",
+    "x-envoy-attempt-count", "x-envoy-decorator-operation", "x-request-id"};
+constexpr std::string_view kSlotsOfRequests[] = {
+    "accept",
+    "accept-encoding",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "authorization",
+    "expect",
+    "grpc-accept-encoding",
+    "grpc-timeout",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "origin",
+    "pragma",
+    "referer",
+    "te",
+    "user-agent",
+    "x-client-trace-id",
+    "x-envoy-downstream-service-cluster",
+    "x-envoy-expected-rq-timeout-ms",
+    "x-envoy-external-address",
+    "x-envoy-internal",
+    "x-envoy-original-path",
+    "x-forwarded-client-cert",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto"};
+constexpr std::string_view kSlotsOfResponses[] = {
+    "access-control-allow-credentials",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "access-control-max-age",
+    "age",
+    "date",
+    "etag",
+    "expires",
+    "grpc-message",
+    "grpc-status",
+    "last-modified",
+    "location",
+    "proxy-status",
+    "server",
+    "vary",
+    "x-envoy-degraded",
+    "x-envoy-immediate-health-check-fail",
+    "x-envoy-ratelimited",
+    "x-envoy-upstream-canary",
+    "x-envoy-upstream-service-time"};
+constexpr std::string_view kSlotsOfResponseTrailers[] = {"grpc-message", "grpc-status"};
+
+bool hasSlot(HeaderMap map, std::string_view name) {
+  const auto isOne = [&](const auto& names) {
+    return std::find(std::begin(names), std::end(names), name) != std::end(names);
+  };
+  switch (map) {
+  case HeaderMap::Request:
+    return isOne(kSlotsOfBoth) || isOne(kSlotsOfRequests);
+  case HeaderMap::Response:
+    return isOne(kSlotsOfBoth) || isOne(kSlotsOfResponses);
+  case HeaderMap::ResponseTrailers:
+    return isOne(kSlotsOfResponseTrailers);
+  default:
+    return false;
+  }
+}
+
+/** What Envoy makes of an HTTP status for a gRPC caller. */
+uint32_t envoyGrpcStatus(uint32_t httpStatus) {
+  switch (httpStatus) {
+  case 400:
+    return 13;
+  case 401:
+    return 16;
+  case 403:
+    return 7;
+  case 404:
+    return 12;
+  case 429:
+  case 502:
+  case 503:
+  case 504:
+    return 14;
+  default:
+    return 2;
+  }
+}
+
+std::string percentEncoded(std::string_view text) {
+  constexpr char kHex[] = "0123456789ABCDEF";
+  std::string encoded;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte < 0x7f && c != '%') {
+      encoded += c;
+    } else {
+      encoded += '%';
+      encoded += kHex[byte >> 4];
+      encoded += kHex[byte & 15];
+    }
+  }
+  return encoded;
+}
+
+bool isGrpcType(std::string_view type) {
+  constexpr std::string_view kGrpc = "application/grpc";
+  return type.starts_with(kGrpc) && (type.size() == kGrpc.size() || type[kGrpc.size()] == '+');
+}
+
+bool isPseudoName(std::string_view name) {
+  constexpr std::string_view kNames[] = {":authority", ":method", ":path", ":scheme", ":status"};
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+}
+
+HeaderList copyOf(std::span<const HeaderField> fields) {
+  HeaderList list;
+  for (const HeaderField& field : fields)
+    list.emplace_back(lowerCase(field.name), field.value);
+  return list;
+}
+
+std::string_view nameOf(Direction direction) {
+  return direction == Direction::Request ? "Request" : "Response";
+}
+
+constexpr HeaderMap headersOf(Direction direction) {
+  return direction == Direction::Request ? HeaderMap::Request : HeaderMap::Response;
+}
+constexpr HeaderMap trailersOf(Direction direction) {
+  return direction == Direction::Request ? HeaderMap::RequestTrailers : HeaderMap::ResponseTrailers;
+}
+
+}  // namespace
+
+// --- Views that die ---
+
+std::string_view Loans::lend(std::string_view bytes) {
+  Block block{std::make_unique<char[]>(std::max<size_t>(bytes.size(), 1)), bytes.size()};
+  if (!bytes.empty())
+    std::memcpy(block.bytes.get(), bytes.data(), bytes.size());
+  const std::string_view view(block.bytes.get(), bytes.size());
+  blocks_.push_back(std::move(block));
+  return view;
+}
+
+void Loans::expire() {
+  for (Block& block : blocks_) {
+    std::memset(block.bytes.get(), 0xdd, block.size);
+#ifndef FAIRLEAD_ASAN
+    // Kept for a while, so that the next block does not bring the same bytes to the same place. The
+    // address sanitizer sees more when the memory is gone.
+    constexpr size_t kMaxKept = 64;
+    static auto& graves = *new std::deque<std::unique_ptr<char[]>>();
+    graves.push_back(std::move(block.bytes));
+    if (graves.size() > kMaxKept)
+      graves.pop_front();
+#endif
+  }
+  blocks_.clear();
+}
+
+// --- Header maps ---
+
+FakeHeaderMap::FakeHeaderMap(HeaderMap kind, const HeaderList& lines) : kind_(kind) {
+  for (const auto& [name, value] : lines)
+    add(name, value);
+}
+
+std::optional<std::string_view> FakeHeaderMap::first(std::string_view name) const {
+  const std::string lower = lowerCase(name);
+  for (const auto& [key, value] : lines_) {
+    if (key == lower)
+      return value;
+  }
+  return std::nullopt;
+}
+
+void FakeHeaderMap::add(std::string_view name, std::string_view value) {
+  const std::string lower = lowerCase(name);
+  const auto isIt = [&](const auto& line) { return line.first == lower; };
+  const auto line = std::find_if(lines_.begin(), lines_.end(), isIt);
+  if (line != lines_.end() && hasSlot(kind_, lower)) {
+    if (!line->second.empty())
+      line->second += ',';
+    line->second += value;
+    return;
+  }
+  const auto isPlain = [](const auto& other) { return !other.first.starts_with(':'); };
+  const auto place = lower.starts_with(':') ? std::find_if(lines_.begin(), lines_.end(), isPlain)
+                                            : lines_.end();
+  lines_.emplace(place, lower, value);
+}
+
+void FakeHeaderMap::set(std::string_view name, std::string_view value) {
+  remove(name);
+  add(name, value);
+}
+
+void FakeHeaderMap::setInPlace(std::string_view name, std::string_view value) {
+  for (auto& [key, old] : lines_) {
+    if (key == name) {
+      old = value;
+      return;
+    }
+  }
+  add(name, value);
+}
+
+void FakeHeaderMap::remove(std::string_view name) {
+  const std::string lower = lowerCase(name);
+  std::erase_if(lines_, [&](const auto& line) { return line.first == lower; });
+}
+
+// --- Callouts ---
+
+CalloutAnswer CalloutAnswer::of(uint32_t status, std::string body, uint64_t delayMs) {
+  CalloutAnswer answer;
+  answer.headers = {{":status", std::to_string(status)},
+                    {"content-length", std::to_string(body.size())}};
+  if (!body.empty())
+    answer.frames.push_back(std::move(body));
+  answer.delayMs = delayMs;
+  return answer;
+}
+
+CalloutAnswer CalloutAnswer::failure(CalloutStart start) {
+  CalloutAnswer answer;
+  answer.start = start;
+  return answer;
+}
+
+CalloutAnswer CalloutAnswer::refused() {
+  CalloutAnswer answer = of(503, "upstream connect error or disconnect/reset before headers. reset "
+                                 "reason: remote connection failure");
+  answer.headers.emplace_back("content-type", "text/plain");
+  return answer;
+}
+
+CalloutAnswer CalloutAnswer::disconnected() {
+  CalloutAnswer answer = of(503, "upstream connect error or disconnect/reset before headers. reset "
+                                 "reason: connection termination");
+  answer.headers.emplace_back("content-type", "text/plain");
+  return answer;
+}
+
+CalloutAnswer CalloutAnswer::silent() {
+  CalloutAnswer answer;
+  answer.end = End::Silent;
+  return answer;
+}
+
+// --- What the core sees of Envoy ---
+
+/** Envoy's filter object: the core's host, with the core's Stream inside. Owner: the Stream. */
+class FakeStream final : public HostStream {
+public:
+  FakeStream(FakeEnvoy& envoy, Exchange& exchange, const FilterConfig& config)
+      : envoy_(envoy), exchange_(&exchange), stream_(*this, config) {
+    ++envoy_.filtersAlive_;
+  }
+
+  Stream& stream() { return stream_; }
+  /** Envoy destroys the filter: from now on there is nobody to call. */
+  void forget() { exchange_ = nullptr; }
+
+  std::optional<HeaderLookup> header(HeaderMap map, std::string_view name, size_t index) override {
+    Exchange* exchange = enter(HostCall::Header, "header");
+    return exchange == nullptr ? std::nullopt : exchange->header(map, name, index);
+  }
+
+  bool headers(HeaderMap map, std::vector<HeaderField>& out) override {
+    out.clear();
+    Exchange* exchange = enter(HostCall::Headers, "headers");
+    return exchange != nullptr && exchange->headers(map, out);
+  }
+
+  void setHeader(HeaderMap map, std::string_view name, std::string_view value) override {
+    if (Exchange* exchange = enter(HostCall::SetHeader, "setHeader"))
+      exchange->setHeader(map, name, value);
+  }
+
+  void addHeader(HeaderMap map, std::string_view name, std::string_view value) override {
+    if (Exchange* exchange = enter(HostCall::AddHeader, "addHeader"))
+      exchange->addHeader(map, name, value);
+  }
+
+  void removeHeader(HeaderMap map, std::string_view name) override {
+    if (Exchange* exchange = enter(HostCall::RemoveHeader, "removeHeader"))
+      exchange->removeHeader(map, name);
+  }
+
+  // Below, this object may be gone when the exchange returns.
+
+  void continueMessage(Direction direction) override {
+    if (Exchange* exchange = enter(HostCall::ContinueMessage, "continueMessage"))
+      exchange->continueMessage(direction);
+  }
+
+  void sendResponse(uint32_t status, std::span<const HeaderField> headers, std::string_view body,
+                    std::string_view details) override {
+    if (Exchange* exchange = enter(HostCall::SendResponse, "sendResponse"))
+      exchange->sendResponse(status, headers, body, details);
+  }
+
+  void sendResponseHeaders(std::span<const HeaderField> headers, bool endStream) override {
+    if (Exchange* exchange = enter(HostCall::SendResponseHeaders, "sendResponseHeaders"))
+      exchange->sendResponseHeaders(headers, endStream);
+  }
+
+  void resetStream(std::string_view details) override {
+    if (Exchange* exchange = enter(HostCall::ResetStream, "resetStream"))
+      exchange->resetStream(details);
+  }
+
+  CalloutStart startCallout(std::string_view cluster, std::span<const HeaderField> headers,
+                            std::string_view body, uint64_t& calloutId) override {
+    calloutId = 0;
+    Exchange* exchange = enter(HostCall::StartCallout, "startCallout");
+    return exchange == nullptr ? CalloutStart::CannotCreateRequest
+                               : exchange->startCallout(cluster, headers, body, calloutId);
+  }
+
+  void resetCallout(uint64_t calloutId) override {
+    if (Exchange* exchange = enter(HostCall::ResetCallout, "resetCallout"))
+      exchange->resetCallout(calloutId);
+  }
+
+  void wakeAt(uint64_t deadlineNs) override {
+    if (Exchange* exchange = enter(HostCall::WakeAt, "wakeAt"))
+      exchange->wakeAt(deadlineNs);
+  }
+
+  uint32_t workerIndex() override {
+    Exchange* exchange = enter(HostCall::WorkerIndex, "workerIndex");
+    return exchange == nullptr ? 0 : exchange->options_.workerIndex;
+  }
+
+  void release() override {
+    if (exchange_ != nullptr) {
+      exchange_->countCall(HostCall::Release);
+      exchange_->violate("release: Envoy still holds the filter");
+      exchange_->filter_ = nullptr;
+    }
+    --envoy_.filtersAlive_;
+    delete this;
+  }
+
+private:
+  ~FakeStream() override = default;
+
+  Exchange* enter(HostCall call, const char* what) {
+    if (exchange_ == nullptr)
+      envoy_.violate(std::string(what) + ": called after Envoy had destroyed the filter");
+    else
+      exchange_->countCall(call);
+    return exchange_;
+  }
+
+  FakeEnvoy& envoy_;
+  Exchange* exchange_;
+  Stream stream_;
+};
+
+// --- The process ---
+
+FakeEnvoy* FakeEnvoy::current_ = nullptr;
+
+FakeEnvoy::FakeEnvoy(const FakeEnvoyOptions& options) : options_(options), nowNs_(kStartNs) {
+  current_ = this;
+}
+
+FakeEnvoy::~FakeEnvoy() {
+  if (current_ == this)
+    current_ = nullptr;
+}
+
+FakeEnvoy::Turn::~Turn() {
+  while (envoy_.depth_ == 1) {
+    std::deque<uint64_t>& queue =
+        envoy_.toDestroy_.empty() ? envoy_.toDeliver_ : envoy_.toDestroy_;
+    if (queue.empty())
+      break;
+    const bool destroys = &queue == &envoy_.toDestroy_;
+    Exchange* exchange = envoy_.find(queue.front());
+    queue.pop_front();
+    if (exchange == nullptr)
+      continue;
+    if (destroys) {
+      exchange->destroyFilter();
+      continue;
+    }
+    exchange->deliver(Direction::Request);
+    exchange->deliver(Direction::Response);
+  }
+  --envoy_.depth_;
+}
+
+Exchange* FakeEnvoy::find(uint64_t exchangeId) const {
+  const auto found = exchanges_.find(exchangeId);
+  return found == exchanges_.end() ? nullptr : found->second;
+}
+
+void FakeEnvoy::advance(uint64_t ms) {
+  const uint64_t endNs = nowNs_ + ms * kNsPerMs;
+  for (auto next = nextNs(); next && *next <= endNs; next = nextNs())
+    runNext();
+  nowNs_ = endNs;
+}
+
+std::optional<uint64_t> FakeEnvoy::nextNs() const {
+  return events_.empty() ? std::nullopt : std::optional(events_.begin()->first);
+}
+
+bool FakeEnvoy::runNext() {
+  if (events_.empty())
+    return false;
+  auto event = events_.extract(events_.begin());
+  nowNs_ = std::max(nowNs_, event.key());
+  event.mapped()();
+  return true;
+}
+
+void FakeEnvoy::post(uint64_t delayMs, std::function<void()> event) {
+  postAt(nowNs_ + delayMs * kNsPerMs, std::move(event));
+}
+
+void FakeEnvoy::postAt(uint64_t timeNs, std::function<void()> event) {
+  events_.emplace(std::max(timeNs, nowNs_), std::move(event));
+}
+
+void FakeEnvoy::setCluster(std::string name, CalloutHandler handler) {
+  clusters_.insert_or_assign(std::move(name), std::move(handler));
+}
+
+std::vector<std::string> FakeEnvoy::finish() {
+  if (!exchanges_.empty())
+    violate("finish: an exchange is still there");
+  if (filtersAlive_ != 0)
+    violate("release: " + std::to_string(filtersAlive_) + " filters were never given back");
+  return std::exchange(violations_, {});
+}
+
+namespace host {
+
+void log(LogLevel level, std::string_view message, std::string_view file, uint32_t line) {
+  if (FakeEnvoy* envoy = FakeEnvoy::current(); envoy != nullptr && logEnabled(level))
+    envoy->write({level, std::string(message), std::string(file), line});
+}
+
+bool logEnabled(LogLevel level) {
+  const FakeEnvoy* envoy = FakeEnvoy::current();
+  return envoy != nullptr && level != LogLevel::Off && level >= envoy->options().logLevel;
+}
+
+uint64_t monotonicNs() {
+  const FakeEnvoy* envoy = FakeEnvoy::current();
+  return envoy == nullptr ? kStartNs : envoy->nowNs();
+}
+
+uint32_t concurrency() {
+  const FakeEnvoy* envoy = FakeEnvoy::current();
+  return envoy == nullptr ? 1 : envoy->options().concurrency;
+}
+
+bool validating() {
+  const FakeEnvoy* envoy = FakeEnvoy::current();
+  return envoy != nullptr && envoy->options().validating;
+}
+
+}  // namespace host
+
+// --- What arrives at the ends ---
+
+uint32_t Received::status() const {
+  uint32_t status = 0;
+  if (const auto text = header(":status"))
+    std::from_chars(text->data(), text->data() + text->size(), status);
+  return status;
+}
+
+std::optional<std::string> Received::header(std::string_view name) const {
+  std::optional<std::string> joined;
+  for (const auto& [key, value] : headers) {
+    if (key == name)
+      joined = joined ? *joined + ", " + value : value;
+  }
+  return joined;
+}
+
+// --- An exchange ---
+
+Exchange::Exchange(FakeEnvoy& envoy, const FilterConfig& config, const ExchangeOptions& options)
+    : envoy_(envoy), options_(options), id_(envoy.nextExchangeId_++),
+      filter_(new FakeStream(envoy, *this, config)) {
+  envoy_.exchanges_.emplace(id_, this);
+}
+
+Exchange::~Exchange() {
+  clientLeaves();
+  destroyFilter();
+  envoy_.exchanges_.erase(id_);
+}
+
+Stream* Exchange::stream() { return filter_ == nullptr ? nullptr : &filter_->stream(); }
+HostStream* Exchange::host() { return filter_; }
+
+size_t Exchange::heldBytes(Direction direction) const {
+  return flow(direction).buffered ? flow(direction).buffered->size() : 0;
+}
+
+void Exchange::violate(const std::string& what) { envoy_.violate(what); }
+
+// --- Steps ---
+
+void Exchange::requestHeaders(const HeaderList& headers, bool endStream) {
+  step(Direction::Request, {Piece::Headers, headers, {}, endStream});
+}
+
+void Exchange::requestData(std::string bytes, bool endStream) {
+  step(Direction::Request, {Piece::Data, {}, std::move(bytes), endStream});
+}
+
+void Exchange::requestTrailers(const HeaderList& trailers) {
+  step(Direction::Request, {Piece::Trailers, trailers, {}, true});
+}
+
+void Exchange::responseHeaders(const HeaderList& headers, bool endStream) {
+  step(Direction::Response, {Piece::Headers, headers, {}, endStream});
+}
+
+void Exchange::responseData(std::string bytes, bool endStream) {
+  step(Direction::Response, {Piece::Data, {}, std::move(bytes), endStream});
+}
+
+void Exchange::responseTrailers(const HeaderList& trailers) {
+  step(Direction::Response, {Piece::Trailers, trailers, {}, true});
+}
+
+void Exchange::step(Direction direction, Frame frame) {
+  const FakeEnvoy::Turn turn(envoy_);
+  if (direction == Direction::Response) {
+    if (replies_ > 0)
+      return;
+    upstreamEnded_ = upstreamEnded_ || frame.endStream;
+  }
+  if (!flows(direction))
+    return;
+  flow(direction).inbound.push_back(std::move(frame));
+  // What happens while a hook runs waits: Envoy's events do not nest.
+  if (running_.empty())
+    deliver(direction);
+  else
+    envoy_.toDeliver_.push_back(id_);
+}
+
+void Exchange::clientLeaves() {
+  const FakeEnvoy::Turn turn(envoy_);
+  if (!complete_)
+    atClient_.reset = true;
+  end();
+}
+
+void Exchange::upstreamDisconnects() {
+  const FakeEnvoy::Turn turn(envoy_);
+  if (complete_ || replies_ > 0 || upstreamEnded_)
+    return;
+  upstreamEnded_ = true;
+  if (map(HeaderMap::Response))
+    resetDownstream();
+  else
+    localReply(503, CalloutAnswer::disconnected().frames.front(),
+               "upstream_reset_before_response_started{connection_termination}");
+}
+
+void Exchange::localReply(uint32_t status, std::string_view body, std::string_view details) {
+  reply(makeReply(status, {}, body, details, std::nullopt), false);
+}
+
+void Exchange::earlierReply(const HeaderList& requestHeaders, uint32_t status,
+                            std::string_view body, std::string_view details) {
+  readRequest(requestHeaders);
+  localReply(status, body, details);
+}
+
+// --- The chain: what hooks answer, and what follows from it ---
+
+bool Exchange::paused(Direction direction) const {
+  const Flow& flow = this->flow(direction);
+  return flow.stopped && flow.streaming && options_.bufferLimitBytes != 0 &&
+         heldBytes(direction) > options_.bufferLimitBytes;
+}
+
+void Exchange::deliver(Direction direction) {
+  const FakeEnvoy::Turn turn(envoy_);
+  Flow& flow = this->flow(direction);
+  while (flows(direction) && !flow.inbound.empty() && !paused(direction)) {
+    Frame frame = std::move(flow.inbound.front());
+    flow.inbound.pop_front();
+    deliverFrame(direction, std::move(frame));
+  }
+  if (!flows(direction))
+    flow.inbound.clear();
+}
+
+void Exchange::deliverFrame(Direction direction, Frame frame) {
+  switch (frame.piece) {
+  case Piece::Headers:
+    deliverHeaders(direction, frame);
+    break;
+  case Piece::Data:
+    deliverData(direction, frame);
+    break;
+  case Piece::Trailers:
+    deliverTrailers(direction, frame);
+    break;
+  }
+  if (running_.empty())
+    finishPreparedReply();
+}
+
+template <class Body> bool Exchange::hook(HookCall& call, Body&& body) {
+  if (filter_ == nullptr)
+    return false;
+  const FakeEnvoy::Turn turn(envoy_);
+  running_.push_back({call.kind, call.direction});
+  body(filter_->stream());
+  if (filter_ != nullptr && filter_->stream().scriptRuns())
+    violate("a hook returned with the script on the stack");
+  if (filter_ != nullptr && probeForTest)
+    probeForTest(*this, call);
+  running_.pop_back();
+  for (Loans& loans : loans_)
+    loans.expire();
+  return true;
+}
+
+bool Exchange::inHookOf(Direction direction) const {
+  return std::any_of(running_.begin(), running_.end(), [&](const Running& hook) {
+    return hook.direction == direction &&
+           (hook.kind == HookCall::Kind::Headers || hook.kind == HookCall::Kind::Body ||
+            hook.kind == HookCall::Kind::Trailers);
+  });
+}
+
+void Exchange::readRequest(const HeaderList& headers) {
+  FakeHeaderMap& request = map(HeaderMap::Request).emplace(HeaderMap::Request, headers);
+  isHead_ = request.first(":method") == "HEAD";
+  const auto type = request.first("content-type");
+  isGrpc_ = type && isGrpcType(*type);
+}
+
+void Exchange::deliverHeaders(Direction direction, const Frame& frame) {
+  if (direction == Direction::Request)
+    readRequest(frame.headers);
+  else
+    map(HeaderMap::Response).emplace(HeaderMap::Response, frame.headers);
+  flow(direction).endSeen = frame.endStream;
+  HookCall call{HookCall::Kind::Headers, direction, frame.endStream};
+  const uint32_t replies = replies_;
+  if (!flow(direction).suppressed) {
+    hook(call, [&](Stream& stream) {
+      call.headers = stream.onHeaders(direction, frame.endStream);
+    });
+  }
+  if (!flows(direction) || (direction == Direction::Response && replies != replies_))
+    return;
+  if (call.headers == HeadersStatus::Continue)
+    forwardHeaders(direction, frame.endStream);
+  else
+    flow(direction).stopped = true;
+}
+
+void Exchange::deliverData(Direction direction, const Frame& frame) {
+  flow(direction).endSeen = frame.endStream;
+  HookCall call{HookCall::Kind::Body, direction, frame.endStream};
+  const uint32_t replies = replies_;
+  if (!flow(direction).suppressed)
+    hook(call, [&](Stream& stream) { call.body = stream.onBody(direction, frame.endStream); });
+  if (!flows(direction) || (direction == Direction::Response && replies != replies_))
+    return;
+  if (call.body != BodyStatus::Continue) {
+    hold(direction, frame, call.body);
+    return;
+  }
+  if (!flow(direction).stopped) {
+    forwardData(direction, frame.data, frame.endStream);
+    return;
+  }
+  // With what is held, and after the headers if those are held too.
+  flow(direction).buffered = flow(direction).buffered.value_or("") + frame.data;
+  continueChain(direction);
+}
+
+void Exchange::hold(Direction direction, const Frame& frame, BodyStatus status) {
+  Flow& flow = this->flow(direction);
+  flow.stopped = true;
+  if (status == BodyStatus::StopIterationNoBuffer) {
+    // The frame is dropped, but not the end of the message.
+    if (frame.endStream && !flow.buffered)
+      flow.buffered = "";
+    return;
+  }
+  flow.streaming = status == BodyStatus::StopIterationAndWatermark;
+  flow.buffered = flow.buffered.value_or("") + frame.data;
+  flow.mostHeldBytes = std::max(flow.mostHeldBytes, flow.buffered->size());
+  if (flow.streaming || options_.bufferLimitBytes == 0 ||
+      flow.buffered->size() <= options_.bufferLimitBytes)
+    return;
+  if (direction == Direction::Request)
+    localReply(413, "Payload Too Large", "request_payload_too_large");
+  else
+    localReply(500, "Internal Server Error", "response_payload_too_large");
+}
+
+void Exchange::deliverTrailers(Direction direction, const Frame& frame) {
+  const HeaderMap which = trailersOf(direction);
+  map(which).emplace(which, frame.headers);
+  flow(direction).trailersSeen = true;
+  HookCall call{HookCall::Kind::Trailers, direction, true};
+  const uint32_t replies = replies_;
+  if (!flow(direction).suppressed)
+    hook(call, [&](Stream& stream) { call.trailers = stream.onTrailers(direction); });
+  if (!flows(direction) || (direction == Direction::Response && replies != replies_))
+    return;
+  if (call.trailers == TrailersStatus::StopIteration)
+    flow(direction).stopped = true;
+  else if (flow(direction).stopped)
+    continueChain(direction);
+  else
+    forwardTrailers(direction);
+}
+
+void Exchange::continueChain(Direction direction) {
+  Flow& flow = this->flow(direction);
+  flow.stopped = false;
+  if (!flow.headersForwarded)
+    forwardHeaders(direction, flow.endSeen && !flow.buffered && !flow.trailersSeen);
+  if (flows(direction) && flow.buffered) {
+    // What was held is not shown to our hook again.
+    std::string data = *std::exchange(flow.buffered, std::nullopt);
+    forwardData(direction, std::move(data), flow.endSeen && !flow.trailersSeen);
+  }
+  if (flows(direction) && flow.trailersSeen)
+    forwardTrailers(direction);
+  // The sender may go on: in an event of its own.
+  envoy_.toDeliver_.push_back(id_);
+}
+
+void Exchange::forwardHeaders(Direction direction, bool endStream) {
+  flow(direction).headersForwarded = true;
+  Received& to = sink(direction);
+  ++to.starts;
+  to.headers = map(headersOf(direction))->lines();
+  if (direction == Direction::Request && onUpstreamHeaders)
+    onUpstreamHeaders(*this);
+  if (endStream && flows(direction))
+    atEnd(direction);
+}
+
+void Exchange::forwardData(Direction direction, std::string data, bool endStream) {
+  if (direction == Direction::Request || !isHead_)
+    sink(direction).body += data;
+  if (endStream)
+    atEnd(direction);
+}
+
+void Exchange::forwardTrailers(Direction direction) {
+  if (std::exchange(flow(direction).trailersForwarded, true))
+    return;
+  sink(direction).trailers = map(trailersOf(direction))->lines();
+  atEnd(direction);
+}
+
+void Exchange::atEnd(Direction direction) {
+  sink(direction).ended = true;
+  if (direction == Direction::Response)
+    end();
+  else if (onUpstreamEnd)
+    onUpstreamEnd(*this);
+}
+
+// --- Replies ---
+
+Exchange::Reply Exchange::makeReply(uint32_t status, const HeaderList& headers,
+                                    std::string_view body, std::string_view details,
+                                    std::optional<uint32_t> grpcStatus) const {
+  FakeHeaderMap map(HeaderMap::Response, {{":status", std::to_string(status)}});
+  for (const auto& [name, value] : headers)
+    map.add(name, value);
+  Reply reply{{}, std::string(body), std::string(details)};
+  if (isGrpc_) {
+    map.setInPlace(":status", "200");
+    map.setInPlace("content-type", "application/grpc");
+    if (!map.first("grpc-status"))
+      map.add("grpc-status", std::to_string(grpcStatus.value_or(envoyGrpcStatus(status))));
+    if (!body.empty() && !isHead_)
+      map.setInPlace("grpc-message", percentEncoded(body));
+    map.remove("content-length");
+    reply.body.clear();
+  } else if (body.empty()) {
+    map.remove("content-length");
+    map.remove("content-type");
+  } else {
+    map.setInPlace("content-length", std::to_string(body.size()));
+    if (!map.first("content-type"))
+      map.add("content-type", "text/plain");
+  }
+  reply.headers = map.lines();
+  return reply;
+}
+
+void Exchange::reply(Reply reply, bool ours) {
+  const FakeEnvoy::Turn turn(envoy_);
+  if (complete_)
+    return;
+  details_ = reply.details;
+  flow(Direction::Request).aborted = true;
+  if (atClient_.starts > 0) {
+    resetDownstream();
+    return;
+  }
+  const uint32_t number = ++replies_;
+  // A response that is on its way through the filters is replaced behind their backs.
+  const bool inChain = map(HeaderMap::Response).has_value();
+  Flow& flow = this->flow(Direction::Response);
+  const size_t mostHeldBytes = flow.mostHeldBytes;
+  flow = Flow{};
+  flow.mostHeldBytes = mostHeldBytes;
+  flow.suppressed = ours || inChain;
+  const bool headersOnly = reply.body.empty() || isHead_;
+  deliverFrame(Direction::Response, {Piece::Headers, std::move(reply.headers), {}, headersOnly});
+  if (!headersOnly && !complete_ && number == replies_)
+    deliverFrame(Direction::Response, {Piece::Data, {}, std::move(reply.body), true});
+}
+
+void Exchange::finishPreparedReply() {
+  if (prepared_)
+    reply(*std::exchange(prepared_, std::nullopt), true);
+}
+
+void Exchange::resetDownstream() {
+  atClient_.reset = true;
+  end();
+}
+
+void Exchange::end() {
+  if (std::exchange(complete_, true))
+    return;
+  atUpstream_.reset = atUpstream_.starts > 0 && !(atUpstream_.ended && upstreamEnded_);
+  HookCall call{HookCall::Kind::Complete};
+  hook(call, [](Stream& stream) { stream.onComplete(); });
+  torn_ = true;
+  if (envoy_.options_.release == EnvoyRelease::V1_40)
+    envoy_.toDestroy_.push_back(id_);
+  else
+    destroyFilter();
+}
+
+void Exchange::destroyFilter() {
+  FakeStream* filter = std::exchange(filter_, nullptr);
+  if (filter == nullptr)
+    return;
+  // Calls that are still open are cancelled without a word.
+  for (Callout& callout : callouts_)
+    callout.open = false;
+  ++wakeNumber_;
+  filter->forget();
+  filter->stream().unref();
+}
+
+// --- What the core calls ---
+
+bool Exchange::mayNest(const char* what) {
+  if (filter_->stream().scriptRuns())
+    violate(std::string(what) + ": called with the script on the stack");
+  if (!complete_)
+    return true;
+  violate(std::string(what) + ": called after the stream had ended");
+  return false;
+}
+
+bool Exchange::mayWrite(HeaderMap which, const char* what, std::string_view name,
+                        std::string_view value) {
+  const std::string where = std::string(what) + "(" + std::string(name) + "): ";
+  if (!isHeaderName(name) && !isPseudoName(name))
+    violate(where + "not a header name");
+  if (!isHeaderValue(value))
+    violate(where + "a value with CR, LF or NUL");
+  if (torn_ || !map(which)) {
+    violate(where + "that map does not exist");
+    return false;
+  }
+  const bool ofRequest = which == HeaderMap::Request || which == HeaderMap::RequestTrailers;
+  const Flow& flow = this->flow(ofRequest ? Direction::Request : Direction::Response);
+  const bool isTrailer =
+      which == HeaderMap::RequestTrailers || which == HeaderMap::ResponseTrailers;
+  if (isTrailer ? flow.trailersForwarded : flow.headersForwarded)
+    violate(where + "the message has left");
+  loans_[static_cast<size_t>(which)].expire();
+  return true;
+}
+
+std::optional<HeaderLookup> Exchange::header(HeaderMap which, std::string_view name,
+                                             size_t index) {
+  if (torn_ || !map(which))
+    return std::nullopt;
+  const std::string lower = lowerCase(name);
+  std::optional<std::string_view> found;
+  size_t count = 0;
+  for (const auto& [key, value] : map(which)->lines()) {
+    if (key == lower && count++ == index)
+      found = value;
+  }
+  if (!found)
+    return std::nullopt;
+  return HeaderLookup{loans_[static_cast<size_t>(which)].lend(*found), count};
+}
+
+bool Exchange::headers(HeaderMap which, std::vector<HeaderField>& out) {
+  if (torn_ || !map(which))
+    return false;
+  std::string all;
+  for (const auto& [name, value] : map(which)->lines())
+    all.append(name).append(value);
+  const char* at = loans_[static_cast<size_t>(which)].lend(all).data();
+  for (const auto& [name, value] : map(which)->lines()) {
+    out.push_back({{at, name.size()}, {at + name.size(), value.size()}});
+    at += name.size() + value.size();
+  }
+  return true;
+}
+
+void Exchange::setHeader(HeaderMap which, std::string_view name, std::string_view value) {
+  // The bytes may be views of the very map.
+  const std::string ownName(name);
+  const std::string ownValue(value);
+  if (!mayWrite(which, "setHeader", ownName, ownValue))
+    return;
+  if (ownValue.empty()) {
+    violate("setHeader(" + ownName + "): an empty value removes the header");
+    map(which)->remove(ownName);
+  } else {
+    map(which)->set(ownName, ownValue);
+  }
+}
+
+void Exchange::addHeader(HeaderMap which, std::string_view name, std::string_view value) {
+  const std::string ownName(name);
+  const std::string ownValue(value);
+  if (!mayWrite(which, "addHeader", ownName, ownValue))
+    return;
+  if (ownValue.empty())
+    violate("addHeader(" + ownName + "): Envoy refuses an empty value");
+  else
+    map(which)->add(ownName, ownValue);
+}
+
+void Exchange::removeHeader(HeaderMap which, std::string_view name) {
+  const std::string ownName(name);
+  if (mayWrite(which, "removeHeader", ownName, {}))
+    map(which)->remove(ownName);
+}
+
+void Exchange::continueMessage(Direction direction) {
+  const std::string what = "continueMessage(" + std::string(nameOf(direction)) + ")";
+  if (!mayNest(what.c_str()))
+    return;
+  const FakeEnvoy::Turn turn(envoy_);
+  if (inHookOf(direction)) {
+    violate(what + ": called inside a hook of that direction");
+    if (flows(direction) && !flow(direction).headersForwarded)
+      continueChain(direction);
+    return;
+  }
+  if (!flow(direction).stopped) {
+    violate(what + ": nothing is held");
+    return;
+  }
+  if (flows(direction))
+    continueChain(direction);
+  else
+    flow(direction).stopped = false;
+}
+
+void Exchange::sendResponse(uint32_t status, std::span<const HeaderField> headers,
+                            std::string_view body, std::string_view details) {
+  if (!mayNest("sendResponse"))
+    return;
+  for (const HeaderField& field : headers) {
+    if (!isHeaderName(field.name) || !isHeaderValue(field.value))
+      violate("sendResponse(" + std::string(field.name) + "): not a header");
+  }
+  if (std::exchange(replied_, true))
+    violate("sendResponse: a second reply");
+  const std::string_view why = details.empty() ? "dynamic_module" : details;
+  Reply made = makeReply(status, copyOf(headers), body, why, 0);
+  if (!inHookOf(Direction::Request)) {
+    reply(std::move(made), true);
+    return;
+  }
+  // Envoy sends it when the hook has returned; the first one counts.
+  flow(Direction::Request).aborted = true;
+  if (!prepared_)
+    prepared_ = std::move(made);
+}
+
+void Exchange::sendResponseHeaders(std::span<const HeaderField> headers, bool endStream) {
+  if (!mayNest("sendResponseHeaders"))
+    return;
+  for (const HeaderField& field : headers) {
+    if ((!isHeaderName(field.name) && field.name != ":status") || !isHeaderValue(field.value))
+      violate("sendResponseHeaders(" + std::string(field.name) + "): not a header");
+  }
+  if (std::exchange(replied_, true))
+    violate("sendResponseHeaders: a second reply");
+  if (headers.empty() || headers.front().name != ":status") {
+    violate("sendResponseHeaders: :status must come first");
+    return;
+  }
+  if (atClient_.starts > 0) {
+    violate("sendResponseHeaders: the response has begun");
+    return;
+  }
+  const FakeEnvoy::Turn turn(envoy_);
+  ++replies_;
+  flow(Direction::Response) = Flow{};
+  flow(Direction::Response).suppressed = envoy_.options_.release != EnvoyRelease::V1_38;
+  deliverFrame(Direction::Response, {Piece::Headers, copyOf(headers), {}, endStream});
+}
+
+void Exchange::resetStream(std::string_view details) {
+  if (!mayNest("resetStream"))
+    return;
+  const FakeEnvoy::Turn turn(envoy_);
+  details_ = details;
+  resetDownstream();
+}
+
+CalloutStart Exchange::startCallout(std::string_view cluster, std::span<const HeaderField> headers,
+                                    std::string_view body, uint64_t& calloutId) {
+  if (!mayNest("startCallout"))
+    return CalloutStart::CannotCreateRequest;
+  const FakeEnvoy::Turn turn(envoy_);
+  CalloutRequest request{std::string(cluster), copyOf(headers), std::string(body)};
+  for (const HeaderField& field : headers) {
+    if ((!isHeaderName(field.name) && !isPseudoName(field.name)) || !isHeaderValue(field.value))
+      violate("startCallout(" + std::string(field.name) + "): not a header");
+  }
+  callouts_.push_back({0, request, false, false});
+  const auto handler = envoy_.clusters_.find(cluster);
+  if (handler == envoy_.clusters_.end())
+    return CalloutStart::ClusterNotFound;
+  const auto has = [&](std::string_view name) {
+    return std::any_of(request.headers.begin(), request.headers.end(),
+                       [&](const auto& line) { return line.first == name; });
+  };
+  if (!has(":method") || !has(":path") || !(has(":authority") || has("host")))
+    return CalloutStart::MissingRequiredHeaders;
+  const size_t index = callouts_.size() - 1;
+  const std::optional<CalloutAnswer> answer = handler->second(request);
+  if (answer && answer->start != CalloutStart::Started)
+    return answer->start;
+  const uint64_t id = nextCalloutId_++;
+  calloutId = id;
+  callouts_[index].id = id;
+  callouts_[index].open = true;
+  if (!answer)
+    return CalloutStart::Started;
+  if (answer->insideStart) {
+    for (size_t step = 0; step <= answer->frames.size() + 1; ++step)
+      runCalloutStep(id, *answer, step);
+  } else {
+    playAnswer(id, std::make_shared<const CalloutAnswer>(*answer), 0);
+  }
+  return CalloutStart::Started;
+}
+
+void Exchange::resetCallout(uint64_t calloutId) {
+  if (filter_->stream().scriptRuns())
+    violate("resetCallout: called with the script on the stack");
+  Callout* callout = torn_ ? nullptr : openCallout(calloutId);
+  if (callout == nullptr)
+    return;
+  callout->reset = true;
+  calloutReset(calloutId);
+}
+
+void Exchange::wakeAt(uint64_t deadlineNs) {
+  const uint64_t number = ++wakeNumber_;
+  if (deadlineNs == 0 || complete_)
+    return;
+  envoy_.postAt(deadlineNs, [&envoy = envoy_, id = id_, number] {
+    Exchange* exchange = envoy.find(id);
+    if (exchange != nullptr && exchange->wakeNumber_ == number)
+      exchange->wake();
+  });
+}
+
+void Exchange::wake() {
+  if (complete_)
+    return;
+  HookCall call{HookCall::Kind::Wake};
+  hook(call, [](Stream& stream) { stream.onWake(); });
+}
+
+// --- Events of callouts ---
+
+Callout* Exchange::openCallout(uint64_t calloutId) {
+  for (Callout& callout : callouts_) {
+    if (callout.id == calloutId && callout.open)
+      return &callout;
+  }
+  return nullptr;
+}
+
+void Exchange::calloutHeaders(uint64_t calloutId, const HeaderList& headers, bool endStream) {
+  if (openCallout(calloutId) == nullptr)
+    return;
+  Loans loans;
+  std::vector<HeaderField> fields;
+  for (const auto& [name, value] : headers)
+    fields.push_back({loans.lend(name), loans.lend(value)});
+  HookCall call{HookCall::Kind::Callout};
+  hook(call, [&](Stream& stream) { stream.onCalloutHeaders(calloutId, fields, endStream); });
+}
+
+void Exchange::calloutData(uint64_t calloutId, const std::vector<std::string>& pieces,
+                           bool endStream) {
+  if (openCallout(calloutId) == nullptr)
+    return;
+  Loans loans;
+  std::vector<std::string_view> views;
+  for (const std::string& piece : pieces)
+    views.push_back(loans.lend(piece));
+  HookCall call{HookCall::Kind::Callout};
+  hook(call, [&](Stream& stream) { stream.onCalloutData(calloutId, views, endStream); });
+}
+
+void Exchange::calloutComplete(uint64_t calloutId) {
+  Callout* callout = openCallout(calloutId);
+  if (callout == nullptr)
+    return;
+  callout->open = false;
+  HookCall call{HookCall::Kind::Callout};
+  hook(call, [&](Stream& stream) { stream.onCalloutComplete(calloutId); });
+}
+
+void Exchange::calloutReset(uint64_t calloutId) {
+  Callout* callout = openCallout(calloutId);
+  if (callout == nullptr)
+    return;
+  callout->open = false;
+  HookCall call{HookCall::Kind::Callout};
+  hook(call, [&](Stream& stream) { stream.onCalloutReset(calloutId); });
+}
+
+void Exchange::playAnswer(uint64_t calloutId, std::shared_ptr<const CalloutAnswer> answer,
+                          size_t step) {
+  const uint64_t delayMs = step == 0 ? answer->delayMs : answer->frameDelayMs;
+  envoy_.post(delayMs, [&envoy = envoy_, id = id_, calloutId, answer, step] {
+    Exchange* exchange = envoy.find(id);
+    if (exchange == nullptr)
+      return;
+    const FakeEnvoy::Turn turn(envoy);
+    exchange->runCalloutStep(calloutId, *answer, step);
+    if (step <= answer->frames.size() && exchange->openCallout(calloutId) != nullptr)
+      exchange->playAnswer(calloutId, answer, step + 1);
+  });
+}
+
+void Exchange::runCalloutStep(uint64_t calloutId, const CalloutAnswer& answer, size_t step) {
+  const size_t frames = answer.frames.size();
+  const bool completes = answer.end == CalloutAnswer::End::Complete;
+  if (step == 0) {
+    if (!answer.headers.empty())
+      calloutHeaders(calloutId, answer.headers, frames == 0 && !answer.trailers && completes);
+  } else if (step <= frames) {
+    calloutData(calloutId, {answer.frames[step - 1]}, false);
+  } else if (answer.end == CalloutAnswer::End::Reset) {
+    calloutReset(calloutId);
+  } else if (completes) {
+    // Trailers are an event that host.h leaves out: the end is seen at the call's completion only.
+    if (frames > 0 && !answer.trailers)
+      calloutData(calloutId, {}, true);
+    calloutComplete(calloutId);
+  }
+}
+
+// --- A whole exchange at once ---
+
+namespace {
+
+void sendResponseMessage(Exchange& exchange, const Message& message) {
+  const bool headersOnly = message.frames.empty() && !message.trailers;
+  exchange.responseHeaders(message.headers, headersOnly);
+  for (size_t i = 0; i < message.frames.size(); ++i) {
+    const bool isLast = i + 1 == message.frames.size();
+    exchange.responseData(message.frames[i],
+                          isLast && message.endWithLastFrame && !message.trailers);
+  }
+  if (message.trailers)
+    exchange.responseTrailers(*message.trailers);
+  else if (!headersOnly && !message.endWithLastFrame)
+    exchange.responseData({}, true);
+}
+
+void sendRequestMessage(Exchange& exchange, const Message& message) {
+  const bool headersOnly = message.frames.empty() && !message.trailers;
+  exchange.requestHeaders(message.headers, headersOnly);
+  for (size_t i = 0; i < message.frames.size(); ++i) {
+    const bool isLast = i + 1 == message.frames.size();
+    exchange.requestData(message.frames[i],
+                         isLast && message.endWithLastFrame && !message.trailers);
+  }
+  if (message.trailers)
+    exchange.requestTrailers(*message.trailers);
+  else if (!headersOnly && !message.endWithLastFrame)
+    exchange.requestData({}, true);
+}
+
+std::string joined(const std::vector<std::string>& frames) {
+  std::string all;
+  for (const std::string& frame : frames)
+    all += frame;
+  return all;
+}
+
+}  // namespace
+
+ExchangeResult runExchange(FakeEnvoy& envoy, const FilterConfig& config,
+                           const ExchangePlan& plan) {
+  using Kind = UpstreamBehavior::Kind;
+  const UpstreamBehavior& upstream = plan.upstream;
+  const Received reply{upstream.response.headers, joined(upstream.response.frames), {}};
+  const uint64_t startNs = envoy.nowNs();
+
+  Exchange exchange(envoy, config, plan.options);
+  if (plan.clientLeavesAtMs) {
+    envoy.post(*plan.clientLeavesAtMs, [&envoy, id = exchange.id()] {
+      if (Exchange* found = envoy.find(id))
+        found->clientLeaves();
+    });
+  }
+  const auto answer = [&envoy, &upstream](Exchange& answered) {
+    envoy.post(upstream.delayMs, [&envoy, &upstream, id = answered.id()] {
+      Exchange* found = envoy.find(id);
+      if (found == nullptr)
+        return;
+      if (upstream.kind == Kind::Disconnect)
+        found->upstreamDisconnects();
+      else
+        sendResponseMessage(*found, upstream.response);
+    });
+  };
+  if (upstream.kind == Kind::LocalReply) {
+    exchange.onUpstreamHeaders = [&reply](Exchange& answered) {
+      answered.localReply(reply.status(), reply.body, "direct_response");
+    };
+  } else if (upstream.kind != Kind::Silent) {
+    (upstream.early ? exchange.onUpstreamHeaders : exchange.onUpstreamEnd) = answer;
+  }
+
+  if (upstream.kind == Kind::EarlierReply)
+    exchange.earlierReply(plan.request.headers, reply.status(), reply.body, "earlier_filter");
+  else
+    sendRequestMessage(exchange, plan.request);
+  while (!exchange.complete() && envoy.nextNs().value_or(UINT64_MAX) <= startNs + kMaxExchangeNs)
+    envoy.runNext();
+
+  ExchangeResult result;
+  result.complete = exchange.complete();
+  result.elapsedNs = envoy.nowNs() - startNs;
+  exchange.clientLeaves();
+  result.upstream = exchange.atUpstream();
+  result.client = exchange.atClient();
+  result.callouts = exchange.callouts();
+  result.details = exchange.details();
+  return result;
+}
+
+}  // namespace fairlead

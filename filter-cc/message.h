@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// The C++ behind Request and Response objects: messages that a script made or fetched, and windows
+// on the two messages that pass through Envoy.
+
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "filter-cc/bind.h"
+#include "filter-cc/headers.h"
+
+namespace fairlead {
+
+/** How a reader wants its body. */
+enum class BodyForm : uint8_t { Text, Json, Bytes, ArrayBuffer };
+
+/**
+ * The bytes of one body, which may still be on their way. Shared by a message and its clones.
+ * Readers that wait are settled by complete() or fail(), which need an open Entry.
+ */
+class BodySource {
+public:
+  enum class State : uint8_t { Open, Complete, Failed };
+
+  /** A body that is all there. */
+  static std::shared_ptr<BodySource> of(std::string bytes);
+  /** A body that arrives: append, then complete or fail. */
+  static std::shared_ptr<BodySource> open();
+
+  State state() const { return state_; }
+  const std::string& bytes() const { return bytes_; }
+
+  void append(std::string_view bytes) { bytes_ += bytes; }
+  bool hasReaders() const { return !readers_.empty(); }
+  /** All bytes are there; settles the readers. Requires: an open Entry where there are readers. */
+  void complete();
+  /** They will not come: readers reject with `reason`, later ones with E_FETCH_RESET. */
+  void fail(JSValueConst reason);
+
+  /** A promise of the body in that form. */
+  js::Value read(const Call& call, BodyForm form);
+
+private:
+  struct Reader {
+    js::Value promise;
+    BodyForm form;
+  };
+
+  State state_ = State::Open;
+  std::string bytes_;
+  std::vector<Reader> readers_;
+};
+
+/** A message's hold on its body: clones share the source, each reads once. */
+struct Body {
+  /** Null: the message has no body. */
+  std::shared_ptr<BodySource> source;
+  bool used = false;
+};
+
+/** What `BodyInit` gives: bytes and the content type that goes with them (empty: none). */
+struct ExtractedBody {
+  std::shared_ptr<BodySource> source;
+  std::string contentType;
+};
+/** Fetch's "extract": string, bytes, ArrayBuffer, URLSearchParams. False: an exception is pending. */
+bool extractBody(const Call& call, JSValueConst init, ExtractedBody& out);
+
+/** Fetch's method check and normalization. False: E_METHOD is pending. */
+bool normalizeMethod(const Call& call, std::string_view method, std::string& out);
+/** Whether bytes can stand in a request target: no blank, no control byte. */
+bool isTarget(std::string_view text);
+
+/**
+ * A Request's data. A live one (with a stream) reads and writes Envoy's request headers.
+ * Owner: the script object, or the Stream for a live one.
+ */
+class RequestData final : public NativeData {
+public:
+  static constexpr HostClass kClass = HostClass::Request;
+  static constexpr const char* kName = "Request";
+
+  RequestData() = default;
+  explicit RequestData(Stream& stream) : stream(&stream) {}
+  void mark(JSRuntime* runtime, JS_MarkFunc* markFunction) override;
+  void finalize() override;
+
+  Stream* stream = nullptr;
+  std::string method = "GET";
+  std::string url;
+  std::string redirect = "follow";
+  /** The Headers object; made on first use on a live request. */
+  js::Value headers;
+  /** An AbortSignal, or undefined until somebody asks. */
+  js::Value signal;
+  Body body;
+};
+
+/**
+ * A Response's data. A live one (with a stream) reads and writes Envoy's response headers.
+ * Owner: the script object, or the Stream for a live one.
+ */
+class ResponseData final : public NativeData {
+public:
+  static constexpr HostClass kClass = HostClass::Response;
+  static constexpr const char* kName = "Response";
+
+  ResponseData() = default;
+  explicit ResponseData(Stream& stream) : stream(&stream) {}
+  void mark(JSRuntime* runtime, JS_MarkFunc* markFunction) override;
+  void finalize() override;
+
+  Stream* stream = nullptr;
+  uint32_t status = 200;
+  std::string statusText;
+  std::string url;
+  /** `default`, `basic` or `error`. */
+  const char* type = "default";
+  bool redirected = false;
+  /** The Headers object; made on first use on a live response. */
+  js::Value headers;
+  Body body;
+};
+
+/**
+ * What `new Request(input, init)` does, for the constructor and for fetch. Takes over the body of a
+ * Request given as input. False: an exception is pending.
+ */
+bool buildRequest(const Call& call, JSValueConst input, JSValueConst init, RequestData& request);
+
+/** The URL of a request as a script sees it; `http://authority/` for CONNECT. */
+std::string urlOf(const RequestData& request);
+/** The headers of a message; null with an exception pending when memory runs out. */
+HeadersData* headersOf(Runtime& runtime, RequestData& request);
+HeadersData* headersOf(Runtime& runtime, ResponseData& response);
+
+/** A Response object around `data`. Owner: the object. */
+js::Value newResponse(Runtime& runtime, std::unique_ptr<ResponseData> data);
+
+}  // namespace fairlead

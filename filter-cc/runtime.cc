@@ -1,0 +1,587 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+#include "filter-cc/runtime.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "filter-cc/host.h"
+#include "filter-cc/stream.h"
+#include "filter-cc/world.h"
+
+namespace fairlead {
+namespace {
+
+constexpr uint64_t kNsPerMs = 1'000'000;
+/** A Runtime that a script keeps overrunning is not made anew more often than this. */
+constexpr uint64_t kMinRebuildNs = 1'000 * kNsPerMs;
+
+// Bytecode of builtins/*.ts, made by the build.
+namespace embedded {
+#include "builtins.inc"
+}  // namespace embedded
+
+constexpr std::string_view kBuiltinNames[] = {"events", "console"};
+static_assert(std::size(kBuiltinNames) == static_cast<size_t>(Builtin::Count));
+
+/** A name of globalThis that is made when it is first read. */
+struct LazyGlobal {
+  const char* name;
+  JSValue (*define)(Runtime&);
+};
+
+template <Builtin Module, bind::Name Export> JSValue fromBuiltin(Runtime& runtime) {
+  JSValueConst exports = runtime.builtin(Module);
+  return JS_IsException(exports) ? JS_EXCEPTION
+                                 : JS_GetPropertyStr(runtime.ctx(), exports, Export.chars);
+}
+
+template <HostClass Class> JSValue constructorOf(Runtime& runtime) {
+  JSContext* ctx = runtime.ctx();
+  if (!runtime.ensureClass(Class))
+    return JS_EXCEPTION;
+  const js::Value prototype(ctx, JS_GetClassProto(ctx, runtime.classId(Class)));
+  return JS_GetPropertyStr(ctx, prototype.get(), "constructor");
+}
+
+constexpr LazyGlobal kLazyGlobals[] = {
+    {"AbortController", fromBuiltin<Builtin::Events, "AbortController">},
+    {"AbortSignal", fromBuiltin<Builtin::Events, "AbortSignal">},
+    {"Event", fromBuiltin<Builtin::Events, "Event">},
+    {"EventTarget", fromBuiltin<Builtin::Events, "EventTarget">},
+    {"Headers", constructorOf<HostClass::Headers>},
+    {"Request", constructorOf<HostClass::Request>},
+    {"Response", constructorOf<HostClass::Response>},
+    {"TextDecoder", constructorOf<HostClass::TextDecoder>},
+    {"TextEncoder", constructorOf<HostClass::TextEncoder>},
+    {"URL", constructorOf<HostClass::URL>},
+    {"URLSearchParams", constructorOf<HostClass::URLSearchParams>},
+    {"console", defineConsole},
+};
+
+/** In the order of HostClass. */
+struct ClassRow {
+  const char* name;
+  JSValue (*define)(Runtime&);
+};
+constexpr ClassRow kClasses[] = {
+    {"Headers", defineHeaders},
+    {"Request", defineRequest},
+    {"Response", defineResponse},
+    {"Context", defineContext},
+    {"Iterator", definePairIterator},
+    {"URL", defineURL},
+    {"URLSearchParams", defineURLSearchParams},
+    {"TextEncoder", defineTextEncoder},
+    {"TextDecoder", defineTextDecoder},
+};
+static_assert(std::size(kClasses) == static_cast<size_t>(HostClass::Count));
+
+void finalizeNative(JSRuntime*, JSValueConst value) {
+  JSClassID id;
+  if (auto* data = static_cast<NativeData*>(JS_GetAnyOpaque(value, &id)))
+    data->finalize();
+}
+
+void markNative(JSRuntime* runtime, JSValueConst value, JS_MarkFunc* mark) {
+  JSClassID id;
+  if (auto* data = static_cast<NativeData*>(JS_GetAnyOpaque(value, &id)))
+    data->mark(runtime, mark);
+}
+
+JSValue readLazyGlobal(JSContext* ctx, JSValueConst global, int magic) {
+  const LazyGlobal& lazy = kLazyGlobals[magic];
+  return bind::barrier(ctx, lazy.name, [&]() -> JSValue {
+    js::Value value(ctx, lazy.define(Runtime::from(ctx)));
+    if (value.isException() ||
+        JS_DefinePropertyValueStr(ctx, global, lazy.name, value.dup().release(),
+                                  JS_PROP_WRITABLE | JS_PROP_CONFIGURABLE) < 0)
+      return JS_EXCEPTION;
+    return value.release();
+  });
+}
+
+JSValue writeLazyGlobal(JSContext* ctx, JSValueConst global, JSValueConst value, int magic) {
+  if (JS_DefinePropertyValueStr(ctx, global, kLazyGlobals[magic].name, JS_DupValue(ctx, value),
+                                JS_PROP_WRITABLE | JS_PROP_CONFIGURABLE) < 0)
+    return JS_EXCEPTION;
+  return JS_UNDEFINED;
+}
+
+std::vector<std::string> nativeExports() {
+  return {nativeNames().begin(), nativeNames().end()};
+}
+
+/** Gives a native module the properties of `exports` of the same names. */
+int setExports(JSContext* ctx, JSModuleDef* module, JSValueConst exports,
+               const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    js::Value value(ctx, JS_GetPropertyStr(ctx, exports, name.c_str()));
+    if (value.isException() || JS_SetModuleExport(ctx, module, name.c_str(), value.release()) < 0)
+      return -1;
+  }
+  return 0;
+}
+
+int initFairlead(JSContext* ctx, JSModuleDef* module) {
+  Runtime& runtime = Runtime::from(ctx);
+  const js::Value exports(ctx, JS_NewObject(ctx));
+  if (exports.isException() || !defineStreamExports(runtime, exports.get()) ||
+      !defineTimerExports(runtime, exports.get()))
+    return -1;
+  return setExports(ctx, module, exports.get(), importableModules().front().exportNames);
+}
+
+int initNative(JSContext* ctx, JSModuleDef* module) {
+  Runtime& runtime = Runtime::from(ctx);
+  if (!runtime.loadingBuiltin()) {
+    JS_ThrowReferenceError(ctx, "could not load module 'fairlead:native'");
+    return -1;
+  }
+  const js::Value exports(ctx, JS_NewObject(ctx));
+  if (exports.isException() || !defineNativeExports(runtime, exports.get()))
+    return -1;
+  return setExports(ctx, module, exports.get(), nativeExports());
+}
+
+/** What this context can import: "fairlead", and for builtins the natives. */
+std::vector<js::HostModule> importable() {
+  std::vector<js::HostModule> modules = importableModules();
+  modules.front().init = initFairlead;
+  modules.push_back({"fairlead:native", nativeExports(), initNative});
+  return modules;
+}
+
+Error noMemory(const Script& script) {
+  return makeError(ErrorCode::E_MEMORY_LIMIT, {std::to_string(script.limits().memoryMb)});
+}
+
+/** `error`, at the place of another one. */
+Error placed(Error error, const Error& place) {
+  error.file = place.file;
+  error.line = place.line;
+  error.column = place.column;
+  error.stack = place.stack;
+  return error;
+}
+
+/** Where a function stands in the source. */
+void placeOf(JSContext* ctx, JSValueConst function, Error& error) {
+  const js::Value file(ctx, JS_GetPropertyStr(ctx, function, "fileName"));
+  const js::Value line(ctx, JS_GetPropertyStr(ctx, function, "lineNumber"));
+  const js::Value column(ctx, JS_GetPropertyStr(ctx, function, "columnNumber"));
+  if (!file.isString() || !JS_IsNumber(line.get()))
+    return;
+  error.file = js::Utf8(ctx, file.get()).view();
+  JS_ToUint32(ctx, &error.line, line.get());
+  JS_ToUint32(ctx, &error.column, column.get());
+}
+
+/** Freezes a JSON value and all that it holds. */
+bool deepFreeze(JSContext* ctx, JSValueConst root) {
+  std::vector<js::Value> open;
+  open.push_back(js::Value::dup(ctx, root));
+  while (!open.empty()) {
+    const js::Value value = std::move(open.back());
+    open.pop_back();
+    JSPropertyEnum* names = nullptr;
+    uint32_t count = 0;
+    if (JS_GetOwnPropertyNames(ctx, &names, &count, value.get(), JS_GPN_STRING_MASK) < 0)
+      return false;
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < count; ++i) {
+      js::Value member(ctx, JS_GetProperty(ctx, value.get(), names[i].atom));
+      ok = !member.isException();
+      if (member.isObject())
+        open.push_back(std::move(member));
+    }
+    JS_FreePropertyEnum(ctx, names, count);
+    if (!ok || JS_FreezeObject(ctx, value.get()) < 0)
+      return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+// --- Making one ---
+
+Result<std::unique_ptr<Runtime>> Runtime::create(const Script& script) {
+  std::unique_ptr<Runtime> runtime(new Runtime(script));
+  Result<void> made = runtime->initialize();
+  endLoadConsole(*runtime);
+  if (!made)
+    return std::move(made).error();
+  return runtime;
+}
+
+Runtime::~Runtime() = default;
+
+js::Budget Runtime::loadBudget() const {
+  const uint64_t ns = script_.limits().loadMs * kNsPerMs;
+  return {ns, ns};
+}
+
+Result<void> Runtime::initialize() {
+  engine_ = js::Runtime::create();
+  if (engine_ == nullptr)
+    return noMemory(script_);
+  context_ = js::Context::create(*engine_, js::Context::Kind::Filter, importable());
+  if (context_ == nullptr)
+    return noMemory(script_);
+  context_->setOpaque(this);
+  engine_->setMemoryLimit(size_t{script_.limits().memoryMb} * 1024 * 1024);
+  engine_->setStackLimit(size_t{script_.limits().stackKb} * 1024);
+  if (!defineClasses() || !defineGlobals())
+    return noMemory(script_);
+  Result<js::Value> loaded = context_->load(script_.bytecode(), loadBudget());
+  if (!loaded) {
+    Error error = std::move(loaded).error();
+    if (error.code == "E_CPU_LIMIT")
+      error = makeError(ErrorCode::E_LOAD_LIMIT,
+                        {"the top level", "load_ms (" + std::to_string(script_.limits().loadMs) +
+                                              " ms)"});
+    else if (error.code == "E_MEMORY_LIMIT")
+      error = noMemory(script_);
+    return error;
+  }
+  js::Entry entry(*engine_, loadBudget(), 0);
+  return readFilter(loaded->get());
+}
+
+bool Runtime::defineClasses() {
+  for (size_t i = 0; i < std::size(kClasses); ++i) {
+    JS_NewClassID(engine_->raw(), &classIds_[i]);
+    JSClassDef definition{};
+    definition.class_name = kClasses[i].name;
+    definition.finalizer = finalizeNative;
+    definition.gc_mark = markNative;
+    if (JS_NewClass(engine_->raw(), classIds_[i], &definition) < 0)
+      return false;
+  }
+  return true;
+}
+
+bool Runtime::defineGlobals() {
+  const js::Value global(ctx(), JS_GetGlobalObject(ctx()));
+  for (size_t i = 0; i < std::size(kLazyGlobals); ++i) {
+    JSCFunctionListEntry entry{};
+    entry.name = kLazyGlobals[i].name;
+    entry.prop_flags = JS_PROP_CONFIGURABLE;
+    entry.def_type = JS_DEF_CGETSET_MAGIC;
+    entry.magic = static_cast<int16_t>(i);
+    entry.u.getset = {{.getter_magic = readLazyGlobal}, {.setter_magic = writeLazyGlobal}};
+    // The engine keeps no pointer to the entry of an accessor.
+    if (JS_SetPropertyFunctionList(ctx(), global.get(), &entry, 1) < 0)
+      return false;
+  }
+  return defineFetchGlobals(*this, global.get()) && defineTimerGlobals(*this, global.get());
+}
+
+Result<void> Runtime::readFilter(JSValueConst moduleNamespace) {
+  JSContext* ctx = this->ctx();
+  js::Fault fault;
+  filter_ = js::Value(ctx, JS_GetPropertyStr(ctx, moduleNamespace, "default"));
+  if (filter_.isException())
+    return js::takeException(ctx, fault);
+  if (filter_.isUndefined())
+    return makeError(ErrorCode::E_SCRIPT_EXPORT,
+                     {"there is no default export; write `export default defineFilter({ … })`"});
+  if (!filter_.isObject() || filter_.isFunction())
+    return makeError(ErrorCode::E_SCRIPT_EXPORT,
+                     {"the default export is not an object with hooks; write "
+                      "`export default defineFilter({ … })`"});
+  JSPropertyEnum* names = nullptr;
+  uint32_t count = 0;
+  if (JS_GetOwnPropertyNames(ctx, &names, &count, filter_.get(),
+                             JS_GPN_STRING_MASK | JS_GPN_ENUM_ONLY) < 0)
+    return js::takeException(ctx, fault);
+  Result<void> result;
+  for (uint32_t i = 0; result.ok() && i < count; ++i) {
+    const char* chars = JS_AtomToCString(ctx, names[i].atom);
+    const std::string name = chars == nullptr ? "" : chars;
+    JS_FreeCString(ctx, chars);
+    js::Value value(ctx, JS_GetProperty(ctx, filter_.get(), names[i].atom));
+    if (value.isException()) {
+      result = js::takeException(ctx, fault);
+      break;
+    }
+    size_t hook = 0;
+    std::string known;
+    for (; hook < hooks_.size() && hookName(static_cast<Hook>(hook)) != name; ++hook)
+      known.append(known.empty() ? "" : ", ").append(hookName(static_cast<Hook>(hook)));
+    if (hook == hooks_.size()) {
+      Error error = makeError(ErrorCode::E_SCRIPT_HOOK,
+                              {"unknown hook " + name + "; known are " + known});
+      placeOf(ctx, value.get(), error);
+      result = std::move(error);
+    } else if (!value.isFunction()) {
+      result = makeError(ErrorCode::E_SCRIPT_HOOK, {name + " is not a function"});
+    } else {
+      hooks_[hook] = std::move(value);
+    }
+  }
+  JS_FreePropertyEnum(ctx, names, count);
+  return result;
+}
+
+void Runtime::placeAtHook(Hook hook, Error& error) const {
+  if (error.file.empty() && JS_IsFunction(ctx(), this->hook(hook)))
+    placeOf(ctx(), this->hook(hook), error);
+}
+
+uint8_t Runtime::hookMask() const {
+  uint8_t mask = 0;
+  for (size_t i = 0; i < hooks_.size(); ++i)
+    mask |= static_cast<uint8_t>(!hooks_[i].isUndefined()) << i;
+  return mask;
+}
+
+Result<const Runtime::Settings*> Runtime::settings(const Config& config) {
+  const auto known = settings_.find(config.configJson);
+  if (known != settings_.end())
+    return &known->second;
+  JSContext* ctx = this->ctx();
+  Result<js::Value> parsed = js::parseJson(ctx, config.configJson, "config");
+  if (!parsed)
+    return std::move(parsed).error();
+  Settings made;
+  made.config = std::move(*parsed);
+  js::Fault fault = js::Fault::None;
+  {
+    js::Entry entry(*engine_, loadBudget(), 0);
+    if (!deepFreeze(ctx, made.config.get()))
+      return js::takeException(ctx, fault);
+    if (JS_IsFunction(ctx, hook(Hook::Configure))) {
+      js::Value env(ctx, JS_NewObject(ctx));
+      js::Value filterName = js::newUtf8(ctx, script_.filterName());
+      js::Value version(ctx, JS_NewString(ctx, FAIRLEAD_VERSION));
+      if (env.isException() ||
+          JS_SetPropertyStr(ctx, env.get(), "filterName", filterName.release()) < 0 ||
+          JS_SetPropertyStr(ctx, env.get(), "version", version.release()) < 0 ||
+          JS_SetPropertyStr(ctx, env.get(), "validating",
+                            JS_NewBool(ctx, script_.validating())) < 0 ||
+          JS_FreezeObject(ctx, env.get()) < 0)
+        return js::takeException(ctx, fault);
+      JSValueConst arguments[] = {made.config.get(), env.get()};
+      made.settings =
+          js::Value(ctx, JS_Call(ctx, hook(Hook::Configure), filter(), 2, arguments));
+      std::optional<Error> failure;
+      if (made.settings.isException()) {
+        failure = js::takeException(ctx, fault);
+      } else {
+        entry.drain();
+        if (js::isPromise(made.settings.get())) {
+          const JSPromiseStateEnum state = js::promiseState(ctx, made.settings.get());
+          if (state == JS_PROMISE_REJECTED) {
+            js::markHandled(ctx, made.settings.get());
+            failure = js::describeRejection(ctx, made.settings.get(), fault);
+          } else if (state == JS_PROMISE_PENDING) {
+            failure = makeError(ErrorCode::E_TOP_LEVEL_PENDING, {"configure()"});
+            placeAtHook(Hook::Configure, *failure);
+          } else {
+            made.settings = js::promiseResult(ctx, made.settings.get());
+          }
+        }
+      }
+      if (entry.fault() == js::Fault::Cpu) {
+        failure = makeError(ErrorCode::E_LOAD_LIMIT,
+                            {"configure()",
+                             "load_ms (" + std::to_string(script_.limits().loadMs) + " ms)"});
+        placeAtHook(Hook::Configure, *failure);
+      } else if (entry.fault() == js::Fault::Memory) {
+        failure = noMemory(script_);
+      } else if (failure && failure->code == "E_THROWN") {
+        failure->code = errorName(ErrorCode::E_CONFIGURE_THROW);
+        failure->message = errorMessage(ErrorCode::E_CONFIGURE_THROW, {failure->message});
+      }
+      endLoadConsole(*this);
+      if (failure)
+        return std::move(*failure);
+    }
+  }
+  return &settings_.emplace(config.configJson, std::move(made)).first->second;
+}
+
+// --- Workers ---
+
+Result<Runtime*> Runtime::enter(Script& script, uint32_t workerIndex) {
+  WorkerSlot& slot = script.slot(workerIndex);
+  if (slot.active == nullptr) {
+    Runtime* runtime = slot.parked.exchange(nullptr, std::memory_order_acquire);
+    if (runtime == nullptr) {
+      Result<std::unique_ptr<Runtime>> made = create(script);
+      if (!made)
+        return std::move(made).error();
+      runtime = made->release();
+      runtime->slot_ = &slot;
+    }
+    slot.active = runtime;
+  }
+  ++slot.active->streams_;
+  return slot.active;
+}
+
+void Runtime::leave(Runtime* runtime) {
+  if (--runtime->streams_ != 0)
+    return;
+  if (runtime->retired_) {
+    delete runtime;
+    return;
+  }
+  runtime->slot_->active = nullptr;
+  delete runtime->slot_->parked.exchange(runtime, std::memory_order_release);
+}
+
+void Runtime::retire() {
+  if (retired_)
+    return;
+  retired_ = true;
+  if (slot_->active == this)
+    slot_->active = nullptr;
+}
+
+// --- Streams ---
+
+uint64_t Runtime::idOf(const Stream& stream) { return stream.id(); }
+
+uint64_t Runtime::addStream(Stream& stream) {
+  if (freePlaces_.empty()) {
+    freePlaces_.push_back(static_cast<uint32_t>(places_.size()));
+    places_.emplace_back();
+  }
+  const uint32_t index = freePlaces_.back();
+  freePlaces_.pop_back();
+  places_[index].stream = &stream;
+  return uint64_t{++places_[index].generation} << 32 | index;
+}
+
+void Runtime::removeStream(uint64_t id) {
+  const auto index = static_cast<uint32_t>(id);
+  places_[index].stream = nullptr;
+  freePlaces_.push_back(index);
+}
+
+Stream* Runtime::findStream(uint64_t id) const {
+  const auto index = static_cast<uint32_t>(id);
+  return index < places_.size() && places_[index].generation == id >> 32 ? places_[index].stream
+                                                                        : nullptr;
+}
+
+void Runtime::recordAction(Stream& stream) {
+  if (stream.queuedToAct)
+    return;
+  stream.queuedToAct = true;
+  stream.ref();
+  toAct_.push_back(&stream);
+}
+
+void Runtime::finish(js::Entry& entry, Stream* stream) {
+  if (stream != nullptr)
+    stream->addCpu(entry.cpuUsedNs());
+  if (entry.fault() != js::Fault::None) {
+    fault_ = entry.fault();
+    faultOwner_ = entry.faultOwner();
+    faultPlace_ = entry.faultPlace();
+  }
+  for (js::Unhandled& unhandled : engine_->takeUnhandled()) {
+    script_.mapPositions(unhandled.error);
+    unhandled.error.message =
+        errorMessage(ErrorCode::E_UNHANDLED_REJECTION,
+                     {unhandled.error.code + ": " + unhandled.error.message});
+    unhandled.error.code = errorName(ErrorCode::E_UNHANDLED_REJECTION);
+    Stream* owner = findStream(unhandled.owner);
+    if (owner != nullptr && !owner->countLogLine())
+      continue;
+    host::log(LogLevel::Error, script_.filterName() + ": " + formatError(unhandled.error),
+              unhandled.error.file, unhandled.error.line);
+  }
+}
+
+void Runtime::onFault(js::Fault fault, uint64_t owner) {
+  if (fault == js::Fault::Memory) {
+    dead_ = true;
+    engine_->dropAllJobs();
+    retire();
+    // Ending a stream can end others: each is looked up again.
+    for (size_t i = 0; i < places_.size(); ++i) {
+      if (places_[i].stream == nullptr)
+        continue;
+      StreamRef stream(*places_[i].stream);
+      const bool culprit = stream->id() == owner;
+      stream->fail(Cause::Memory, placed(noMemory(script_), culprit ? faultPlace_ : Error{}));
+    }
+    return;
+  }
+  engine_->dropJobsOf(owner);
+  // The engine is usable after a stop, so within the second the old one serves on.
+  const uint64_t now = host::monotonicNs();
+  if (now - slot_->rebuiltNs >= kMinRebuildNs || slot_->rebuiltNs == 0) {
+    slot_->rebuiltNs = now;
+    retire();
+  }
+  if (Stream* stream = findStream(owner)) {
+    StreamRef keep(*stream);
+    stream->failCpu(std::exchange(faultPlace_, {}));
+  }
+}
+
+void Runtime::settleUp() {
+  // Several streams' code can run in one drain, and each can overrun its budget.
+  constexpr int kMaxRounds = 8;
+  for (int round = 0; fault_ != js::Fault::None; ++round) {
+    onFault(std::exchange(fault_, js::Fault::None), faultOwner_);
+    if (dead_ || !engine_->hasJobs() || engine_->entry() != nullptr)
+      continue;
+    if (round == kMaxRounds) {
+      engine_->dropAllJobs();
+      break;
+    }
+    js::Entry entry(*engine_, loadBudget(), 0);
+    entry.drain();
+    finish(entry, nullptr);
+  }
+  if (acting_)
+    return;
+  acting_ = true;
+  while (!toAct_.empty()) {
+    Stream* stream = toAct_.back();
+    toAct_.pop_back();
+    stream->queuedToAct = false;
+    stream->act();
+    stream->unref();
+  }
+  acting_ = false;
+}
+
+// --- The script's world ---
+
+JSValueConst Runtime::builtin(Builtin builtin) {
+  js::Value& exports = builtins_[static_cast<size_t>(builtin)];
+  if (exports.isUndefined()) {
+    const std::string_view name = kBuiltinNames[static_cast<size_t>(builtin)];
+    const auto* end = embedded::kBuiltins + embedded::kBuiltinCount;
+    const auto* found = std::find_if(embedded::kBuiltins, end,
+                                     [&](const auto& candidate) { return candidate.name == name; });
+    assert(found != end);
+    const bool wasLoading = std::exchange(loadingBuiltin_, true);
+    js::Value loaded = context_->loadOwn({found->bytes, found->size});
+    loadingBuiltin_ = wasLoading;
+    if (loaded.isException())
+      return JS_EXCEPTION;
+    exports = std::move(loaded);
+  }
+  return exports.get();
+}
+
+bool Runtime::ensureClass(HostClass cls) {
+  const js::Value prototype(ctx(), JS_GetClassProto(ctx(), classId(cls)));
+  if (prototype.isObject())
+    return true;
+  const js::Value constructor(ctx(), kClasses[static_cast<size_t>(cls)].define(*this));
+  return !constructor.isException();
+}
+
+}  // namespace fairlead

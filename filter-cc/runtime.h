@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// One Script on one worker: an engine with its context, the script's hooks, the streams that use it.
+//
+// Thread: one at a time. A Runtime that no stream uses is parked in its Script's slot, from where
+// any thread may take it.
+
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "filter-cc/bind.h"
+#include "filter-cc/console.h"
+#include "filter-cc/script.h"
+#include "quickjs/engine.h"
+
+namespace fairlead {
+
+class Stream;
+
+/** The parts of the script's world that are written in TypeScript; see builtins/. */
+enum class Builtin : uint8_t { Events, Console, Count };
+
+class Runtime {
+public:
+  /** Makes an engine and runs the script's top level in it. */
+  static Result<std::unique_ptr<Runtime>> create(const Script& script);
+  ~Runtime();
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  static Runtime& from(JSContext* ctx) {
+    return *static_cast<Runtime*>(js::Context::from(ctx).opaque());
+  }
+
+  /**
+   * The Runtime of this script on a worker, with one more stream in it: the active one, the parked
+   * one, or a new one. Give it back with leave().
+   */
+  static Result<Runtime*> enter(Script& script, uint32_t workerIndex);
+  /** One stream less; the last one parks the Runtime, or frees it when it is retired. */
+  static void leave(Runtime* runtime);
+
+  const Script& script() const { return script_; }
+  js::Runtime& engine() { return *engine_; }
+  JSContext* ctx() const { return context_->raw(); }
+  JSClassID classId(HostClass cls) const { return classIds_[static_cast<size_t>(cls)]; }
+  /** The hook's function; undefined when the script has none. */
+  JSValueConst hook(Hook hook) const { return hooks_[static_cast<size_t>(hook)].get(); }
+  uint8_t hookMask() const;
+  /** Puts the place of a hook's definition into an error that has none. */
+  void placeAtHook(Hook hook, Error& error) const;
+  /** The default export: `this` of every hook. */
+  JSValueConst filter() const { return filter_.get(); }
+
+  /** What a config is to the script: `ctx.config`, and what configure() made of it. */
+  struct Settings {
+    js::Value config;
+    js::Value settings;
+  };
+  /** Runs configure() for this config, or finds what it gave before. Requires: no open Entry. */
+  Result<const Settings*> settings(const Config& config);
+
+  // --- Streams ---
+
+  /** An id for the stream that is never used again; the engine's owner id of its jobs. */
+  uint64_t addStream(Stream& stream);
+  void removeStream(uint64_t id);
+  /** Null when that stream has ended. */
+  Stream* findStream(uint64_t id) const;
+  /** The stream whose code runs now; null at load, and for code that outlives its stream. */
+  Stream* stream() const { return findStream(engine_->owner()); }
+  /** Whether the code that runs now belongs to a stream that is no more. */
+  bool streamIsGone() const { return engine_->owner() != 0 && stream() == nullptr; }
+
+  /**
+   * The one way from a stream into the script: opens an Entry, calls `body`, runs jobs, and then,
+   * with no script on the stack, does what was recorded (answers, calls, resets), again and again
+   * until nothing is left. `afterJobs` looks at the outcome while the Entry is still open. `stream`
+   * may have ended, and this Runtime may be gone, when this returns.
+   */
+  template <class Body, class AfterJobs>
+  void run(Stream& stream, const js::Budget& budget, Body&& body, AfterJobs&& afterJobs) {
+    ++streams_;  // keeps this Runtime until the end
+    {
+      js::Entry entry(*engine_, budget, idOf(stream));
+      body();
+      entry.drain();
+      afterJobs(entry);
+      finish(entry, &stream);
+    }
+    settleUp();
+    leave(this);
+  }
+  /** Asks for Stream::act() after the present script call. */
+  void recordAction(Stream& stream);
+
+  /** New streams get another Runtime; those here go on. */
+  void retire();
+  /** No script runs here any more: the heap is full. */
+  bool dead() const { return dead_; }
+
+  // --- The script's world ---
+
+  /** The exports of a builtin, loaded on first use; an exception when memory runs out. */
+  JSValueConst builtin(Builtin builtin);
+  /** Makes sure that the class's prototype exists. False: out of memory. */
+  bool ensureClass(HostClass cls);
+  /** Whether a builtin is being read: only it may import `fairlead:native`. */
+  bool loadingBuiltin() const { return loadingBuiltin_; }
+  /** See Call::keep. */
+  std::string& scratch() { return scratch_; }
+  /** For code that has no stream. */
+  ConsoleState& console() { return console_; }
+
+private:
+  explicit Runtime(const Script& script) : script_(script) {}
+
+  static uint64_t idOf(const Stream& stream);
+  /** Keeps the accounts of an entry: CPU time, what nobody handled, a fault. */
+  void finish(js::Entry& entry, Stream* stream);
+  /** Outside any entry: hands a fault to its stream, does what was recorded. */
+  void settleUp();
+  Result<void> initialize();
+  bool defineClasses();
+  bool defineGlobals();
+  Result<void> readFilter(JSValueConst moduleNamespace);
+  void onFault(js::Fault fault, uint64_t owner);
+  js::Budget loadBudget() const;
+
+  const Script& script_;
+  WorkerSlot* slot_ = nullptr;
+  std::unique_ptr<js::Runtime> engine_;
+  std::unique_ptr<js::Context> context_;
+  std::array<JSClassID, static_cast<size_t>(HostClass::Count)> classIds_{};
+  js::Value filter_;
+  std::array<js::Value, static_cast<size_t>(Hook::Count)> hooks_;
+  std::map<std::string, Settings, std::less<>> settings_;
+  std::array<js::Value, static_cast<size_t>(Builtin::Count)> builtins_;
+
+  struct Place {
+    Stream* stream = nullptr;
+    uint32_t generation = 0;
+  };
+  std::vector<Place> places_;
+  std::vector<uint32_t> freePlaces_;
+  uint32_t streams_ = 0;
+
+  // Each holds a reference.
+  std::vector<Stream*> toAct_;
+  js::Fault fault_ = js::Fault::None;
+  uint64_t faultOwner_ = 0;
+  Error faultPlace_;
+  bool acting_ = false;
+  bool loadingBuiltin_ = false;
+  bool retired_ = false;
+  bool dead_ = false;
+  std::string scratch_;
+  ConsoleState console_;
+};
+
+}  // namespace fairlead

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+#include "filter-cc/script.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "filter-cc/errors.h"
+#include "filter-cc/host.h"
+#include "filter-cc/runtime.h"
+#include "quickjs/bytecode.h"
+#include "quickjs/engine.h"
+
+namespace fairlead {
+namespace {
+
+// --- The contract ---
+
+constexpr uint32_t kContractVersion =
+#define HOST_CONTRACT(version) version
+#include "sdk-types/host_api.def"
+#undef HOST_CONTRACT
+    ;
+
+/** A row as text; class and member are set where the row is about a member. */
+struct ContractRow {
+  std::string_view text;
+  std::string_view cls;
+  std::string_view member;
+};
+
+constexpr ContractRow kContractRows[] = {
+#define HOST_headers
+#define HOST_message
+#define HOST_stream
+#define HOST_fetch
+#define HOST_timers
+#define HOST_console
+#define HOST_url
+#define HOST_encoding
+#define HOST_events
+#define HOST_CONTRACT(version)
+#define HOST_CLASS(...) {"CLASS " #__VA_ARGS__, {}, {}},
+#define HOST_OBJECT(...) {"OBJECT " #__VA_ARGS__, {}, {}},
+#define HOST_NEW(...) {"NEW " #__VA_ARGS__, {}, {}},
+#define HOST_FN(cls, member, ...) {"FN " #cls ", " #member ", " #__VA_ARGS__, #cls, #member},
+#define HOST_STATIC(...) {"STATIC " #__VA_ARGS__, {}, {}},
+#define HOST_GET(...) {"GET " #__VA_ARGS__, {}, {}},
+#define HOST_GETSET(...) {"GETSET " #__VA_ARGS__, {}, {}},
+#define HOST_ALIAS(...) {"ALIAS " #__VA_ARGS__, {}, {}},
+#include "sdk-types/host_api.def"
+};
+
+constexpr uint64_t hashRows() {
+  uint64_t hash = 0xCBF29CE484222325;
+  for (const ContractRow& row : kContractRows) {
+    for (const char c : row.text)
+      hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001B3;
+    hash = (hash ^ '\n') * 0x100000001B3;
+  }
+  return hash;
+}
+constexpr uint64_t kContractHash = hashRows();
+
+// --- Files ---
+
+constexpr size_t kMaxFileBytes = size_t{64} * 1024 * 1024;
+
+Error fileError(const std::string& path, std::string_view cause) {
+  return makeError(ErrorCode::E_CONFIG_FILE, {"file " + path, cause});
+}
+
+/** An open file; closed at the end of the scope. */
+class File {
+public:
+  /** Never waits, not even for the other end of a FIFO. */
+  explicit File(const std::string& path)
+      : descriptor_(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)) {}
+  ~File() {
+    if (descriptor_ >= 0)
+      close(descriptor_);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  explicit operator bool() const { return descriptor_ >= 0; }
+  int descriptor() const { return descriptor_; }
+
+private:
+  int descriptor_;
+};
+
+/** Whether a file was written to between two looks at it. */
+bool changed(const struct stat& before, const struct stat& after) {
+  return before.st_size != after.st_size || before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
+         before.st_mtim.tv_nsec != after.st_mtim.tv_nsec;
+}
+
+Result<std::string> readFile(const std::string& path) {
+  const File file(path);
+  struct stat before {};
+  if (!file || fstat(file.descriptor(), &before) < 0)
+    return fileError(path, std::strerror(errno));
+  if (S_ISDIR(before.st_mode))
+    return fileError(path, "it is a directory");
+  if (!S_ISREG(before.st_mode))
+    return fileError(path, "it is not a regular file");
+  const auto size = static_cast<uint64_t>(before.st_size);
+  if (size > kMaxFileBytes)
+    return fileError(path, "it has " + std::to_string(size) + " bytes, more than 64 MiB");
+  if (size == 0)
+    return fileError(path, "it is empty");
+
+  std::string content(size, '\0');
+  size_t filled = 0;
+  while (filled < content.size()) {
+    const ssize_t got = ::read(file.descriptor(), &content[filled], content.size() - filled);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0)
+      return fileError(path, std::strerror(errno));
+    if (got == 0)
+      break;
+    filled += static_cast<size_t>(got);
+  }
+  struct stat after {};
+  if (filled < content.size() || fstat(file.descriptor(), &after) < 0 || changed(before, after))
+    return fileError(path, "it changed while it was read; write a new file and rename it");
+  return content;
+}
+
+// --- Positions in stacks ---
+
+struct Place {
+  std::string file;
+  uint32_t line = 0;
+  uint32_t column = 0;
+};
+
+/** Cuts `:digits` off the end. */
+bool takeNumber(std::string_view& text, uint32_t& number) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos)
+    return false;
+  const char* end = text.data() + text.size();
+  const auto [stop, failed] = std::from_chars(text.data() + colon + 1, end, number);
+  text = text.substr(0, colon);
+  return failed == std::errc() && stop == end;
+}
+
+std::optional<Place> readPlace(std::string_view text) {
+  Place place;
+  if (!takeNumber(text, place.column) || !takeNumber(text, place.line))
+    return std::nullopt;
+  place.file = text;
+  return place;
+}
+
+/** Calls `visit` for the place in each line `    at name (place)` or `    at place`. */
+template <class Visit> std::string rewriteStack(std::string_view stack, Visit&& visit) {
+  constexpr std::string_view kAt = "    at ";
+  std::string result;
+  while (!stack.empty()) {
+    const std::string_view line = stack.substr(0, std::min(stack.find('\n'), stack.size() - 1) + 1);
+    stack.remove_prefix(line.size());
+    std::string_view frame = line.ends_with('\n') ? line.substr(0, line.size() - 1) : line;
+    const size_t open = frame.rfind(" (");
+    const bool named = frame.ends_with(')') && open != std::string_view::npos;
+    const size_t begin = named ? open + 2 : kAt.size();
+    const size_t end = frame.size() - (named ? 1 : 0);
+    std::optional<Place> place;
+    if (frame.starts_with(kAt))
+      place = readPlace(frame.substr(begin, end - begin));
+    if (!place) {
+      result += line;
+      continue;
+    }
+    visit(*place);
+    result += line.substr(0, begin);
+    result += place->file + ':' + std::to_string(place->line) + ':' + std::to_string(place->column);
+    result += line.substr(end);
+  }
+  return result;
+}
+
+// --- Code ---
+
+/** A script before anything of it has run. */
+struct Code {
+  std::vector<uint8_t> bytecode;
+  std::string mappedFile;
+  std::string sourceMap;
+};
+
+std::span<const uint8_t> bytesOf(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+/** The same place, in the words of a row of host_errors.def. */
+Error reworded(Error error, ErrorCode code, ErrorArgs args) {
+  error.message = errorMessage(code, args);
+  error.code = errorName(code);
+  return error;
+}
+
+/** The row has the advice itself. */
+Error importError(Error error) {
+  const std::string cause = error.message.substr(0, error.message.find("; "));
+  return reworded(std::move(error), ErrorCode::E_SCRIPT_IMPORT, {cause});
+}
+
+Error compileError(Error error) {
+  const std::string cause = error.message;
+  if (error.code == errorName(ErrorCode::E_MEMORY_LIMIT))
+    return reworded(std::move(error), ErrorCode::E_LOAD_LIMIT, {"the compiler", "its memory"});
+  if (error.code == errorName(ErrorCode::E_STACK_LIMIT))
+    return reworded(std::move(error), ErrorCode::E_SCRIPT_SYNTAX,
+                    {"the source is nested too deep"});
+  if (error.code == "E_UNKNOWN_IMPORT")
+    return importError(std::move(error));
+  return reworded(std::move(error), ErrorCode::E_SCRIPT_SYNTAX, {cause});
+}
+
+/** For an error of the top level. One that has a code of ours, or of the script's own, keeps it. */
+Error loadError(Error error) {
+  const std::string cause = error.message;
+  if (error.code == "E_THROWN")
+    return reworded(std::move(error), ErrorCode::E_SCRIPT_THROW, {cause});
+  if (error.code == "E_UNKNOWN_IMPORT")
+    return importError(std::move(error));
+  return error;
+}
+
+Result<Code> compileSource(std::string_view source, const std::string& moduleName) {
+  auto bytecode = js::compile(source, moduleName, importableModules());
+  if (!bytecode)
+    return compileError(std::move(bytecode).error());
+  return Code{*std::move(bytecode), {}, {}};
+}
+
+Result<Code> readContainer(std::string_view bytes) {
+  const auto view = parseBytecode(bytesOf(bytes), kContractVersion);
+  if (!view)
+    return view.error();
+  const auto manifest = parseManifest(view->manifestJson);
+  if (!manifest)
+    return manifest.error();
+  // The bundler compiles a filter under this name.
+  return Code{{view->bytecode.begin(), view->bytecode.end()},
+              manifest->name + ".js",
+              std::string(view->sourceMap.value_or(""))};
+}
+
+Result<Code> readCode(const Source& source) {
+  if (source.kind == Source::Kind::Inline)
+    return compileSource(source.text, "inline");
+  if (source.kind == Source::Kind::Bytecode)
+    return readContainer(source.text);
+  const auto content = readFile(source.text);
+  if (!content)
+    return content.error();
+  const bool isContainer = hasBytecodeMagic(bytesOf(*content));
+  if (!isContainer && findInvalidUtf8(*content))
+    return fileError(source.text, "it is neither a .qjb file nor JavaScript in UTF-8");
+  auto code = isContainer ? readContainer(*content) : compileSource(*content, source.text);
+  if (!code && code.error().file.empty())
+    code.error().file = source.text;
+  return code;
+}
+
+// --- Scripts that are alive ---
+
+// Never destroyed: at process exit nothing of ours is.
+auto& registry() {
+  static auto& scripts = *new std::map<std::string, std::weak_ptr<Script>>();
+  return scripts;
+}
+
+/** What sets a Script apart: its code, the engine, and whatever a Runtime is made by. */
+std::string identityOf(const Config& config, const Code& code) {
+  std::string text;
+  const auto add = [&text](std::string_view part) {
+    text += std::to_string(part.size()) + ':';
+    text += part;
+  };
+  add(engineId());
+  add(config.filterName);
+  add(std::to_string(config.limits.memoryMb));
+  add(std::to_string(config.limits.stackKb));
+  for (const auto& [host, cluster] : config.clusters) {
+    add(host);
+    add(cluster);
+  }
+  add(code.mappedFile);
+  add(code.sourceMap);
+  const auto hash = sha256({bytesOf(text), code.bytecode});
+  return {hash.begin(), hash.end()};
+}
+
+}  // namespace
+
+std::string_view hookName(Hook hook) {
+  constexpr std::string_view kNames[] = {"configure", "onRequest", "onResponse", "onLog"};
+  static_assert(std::size(kNames) == static_cast<size_t>(Hook::Count));
+  return kNames[static_cast<size_t>(hook)];
+}
+
+uint32_t contractVersion() { return kContractVersion; }
+
+uint64_t contractHash() { return kContractHash; }
+
+std::vector<js::HostModule> importableModules() {
+  js::HostModule module{.name = "fairlead", .exportNames = {}};
+  for (const ContractRow& row : kContractRows) {
+    if (row.cls == module.name)
+      module.exportNames.emplace_back(row.member);
+  }
+  return {std::move(module)};
+}
+
+Result<std::shared_ptr<Script>> Script::load(const Config& config) {
+  auto code = readCode(config.source);
+  if (!code)
+    return std::move(code).error();
+
+  auto& scripts = registry();
+  std::erase_if(scripts, [](const auto& entry) { return entry.second.expired(); });
+  std::string identity = identityOf(config, *code);
+  const auto known = scripts.find(identity);
+  if (known != scripts.end()) {
+    if (auto alive = known->second.lock()) {
+      // Its top level has run before; only configure() can still refuse.
+      if (alive->hasHook(Hook::Configure)) {
+        if (auto evaluated = alive->evaluate(config); !evaluated)
+          return std::move(evaluated).error();
+      }
+      return alive;
+    }
+  }
+
+  std::shared_ptr<Script> script(new Script());
+  script->filterName_ = config.filterName;
+  script->bytecode_ = std::move(code->bytecode);
+  script->limits_ = config.limits;
+  script->validating_ = host::validating();
+  if (!code->sourceMap.empty()) {
+    script->mappedFile_ = std::move(code->mappedFile);
+    script->sourceMap_ = std::make_unique<SourceMap>(std::move(code->sourceMap));
+  }
+  script->slotCount_ = std::max(host::concurrency(), 1U);
+  script->slots_ = std::make_unique<WorkerSlot[]>(script->slotCount_);
+  if (auto evaluated = script->evaluate(config); !evaluated)
+    return std::move(evaluated).error();
+  scripts.insert_or_assign(std::move(identity), script);
+  return script;
+}
+
+Script::~Script() {
+  for (uint32_t i = 0; i < slotCount_; ++i)
+    delete slots_[i].parked.exchange(nullptr);
+}
+
+Result<void> Script::evaluate(const Config& config) {
+  const auto refused = [this](Error error) {
+    mapPositions(error);
+    return error;
+  };
+  auto runtime = Runtime::create(*this);
+  if (!runtime)
+    return refused(loadError(std::move(runtime).error()));
+  hooks_ = (*runtime)->hookMask();
+  if (auto settings = (*runtime)->settings(config); !settings)
+    return refused(std::move(settings).error());
+  return {};
+}
+
+void Script::mapPositions(Error& error) const {
+  mapPosition(error.file, error.line, error.column);
+  if (sourceMap_ == nullptr)
+    return;
+  error.stack = rewriteStack(error.stack, [this](Place& place) {
+    mapPosition(place.file, place.line, place.column);
+  });
+}
+
+void Script::mapPosition(std::string& file, uint32_t& line, uint32_t& column) const {
+  // What has been mapped already, and what is not of the bundle, has another name.
+  if (sourceMap_ != nullptr && file == mappedFile_)
+    sourceMap_->map(file, line, column);
+}
+
+Result<std::unique_ptr<FilterConfig>> FilterConfig::create(std::string_view filterName,
+                                                           std::string_view bytes) {
+  auto config = parseConfig(filterName, bytes);
+  if (!config)
+    return std::move(config).error();
+  auto script = Script::load(*config);
+  if (!script)
+    return std::move(script).error();
+  // The script has its own form of it.
+  if (config->source.kind != Source::Kind::File)
+    config->source.text = std::string();
+  return std::make_unique<FilterConfig>(FilterConfig{*std::move(config), *std::move(script)});
+}
+
+}  // namespace fairlead

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// A Script is what runs, made once: bytecode, its source map, and what sets its Runtimes apart from
+// those of others. It also keeps one place per worker where that worker's Runtime is found.
+
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "filter-cc/config.h"
+#include "filter-cc/source_map.h"
+#include "quickjs/result.h"
+
+namespace fairlead {
+
+namespace js {
+struct HostModule;
+}
+class Runtime;
+
+/** The functions that a filter may have. */
+enum class Hook : uint8_t { Configure, OnRequest, OnResponse, OnLog, Count };
+
+/** `onRequest` for Hook::OnRequest. */
+std::string_view hookName(Hook hook);
+
+/** The contract version of host_api.def. */
+uint32_t contractVersion();
+/** FNV-1a over the text of all its rows in their order: tells two builds of one version apart. */
+uint64_t contractHash();
+
+/** The modules that a script can import, by names alone: enough to compile. */
+std::vector<js::HostModule> importableModules();
+
+/** A worker's place for its Runtime. */
+struct alignas(64) WorkerSlot {
+  /** The Runtime while no stream uses it. Taken and put back with an exchange, by any thread. */
+  std::atomic<Runtime*> parked{nullptr};
+  /** The Runtime while streams use it. Thread: the worker. */
+  Runtime* active = nullptr;
+  /** When the last Runtime was made after a fault. Thread: the worker. */
+  uint64_t rebuiltNs = 0;
+};
+
+/** Immutable but for its slots. Thread: made on the main thread; the slots as said there. */
+class Script {
+public:
+  /**
+   * Reads or compiles the source, evaluates it once and runs configure(), so that a bad script is
+   * refused before it serves. Two configs with equal code and equal limits on memory and stack,
+   * equal filter name and equal clusters get the same Script.
+   * Thread: main. Codes: E_CONFIG_FILE, E_SCRIPT_…, E_CONFIGURE_THROW, E_TOP_LEVEL_PENDING,
+   * E_LOAD_LIMIT, and those of the bytecode container. Positions are those of the user's files.
+   */
+  static Result<std::shared_ptr<Script>> load(const Config& config);
+
+  Script(const Script&) = delete;
+  Script& operator=(const Script&) = delete;
+  /** Frees the parked runtimes. Thread: any. Requires: no stream uses one. */
+  ~Script();
+
+  const std::string& filterName() const { return filterName_; }
+  const std::vector<uint8_t>& bytecode() const { return bytecode_; }
+  bool hasHook(Hook hook) const { return (hooks_ >> static_cast<uint8_t>(hook)) & 1; }
+  const Limits& limits() const { return limits_; }
+  /** Whether it was loaded by a proxy that only checks its configuration. */
+  bool validating() const { return validating_; }
+  /** Requires: workerIndex < host::concurrency(). */
+  WorkerSlot& slot(uint32_t workerIndex) { return slots_[workerIndex]; }
+
+  /** Rewrites the positions of an error, and of its stack, to those of the user's own files. */
+  void mapPositions(Error& error) const;
+  /** The same for one position. */
+  void mapPosition(std::string& file, uint32_t& line, uint32_t& column) const;
+
+private:
+  Script() = default;
+
+  /** Runs the top level and configure(), in a Runtime of its own that is gone afterwards. */
+  Result<void> evaluate(const Config& config);
+
+  std::string filterName_;
+  std::vector<uint8_t> bytecode_;
+  /** What the engine calls the file that the source map speaks of. */
+  std::string mappedFile_;
+  std::unique_ptr<SourceMap> sourceMap_;
+  Limits limits_;
+  uint8_t hooks_ = 0;
+  bool validating_ = false;
+  std::unique_ptr<WorkerSlot[]> slots_;
+  uint32_t slotCount_ = 0;
+};
+
+/** A config and the script it names: what an Envoy filter config holds. */
+struct FilterConfig {
+  /** Without the text of its source, unless that is a path. */
+  Config config;
+  std::shared_ptr<Script> script;
+
+  /** Parses, loads, evaluates. Thread: main. */
+  static Result<std::unique_ptr<FilterConfig>> create(std::string_view filterName,
+                                                      std::string_view bytes);
+};
+
+}  // namespace fairlead

@@ -1,0 +1,652 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+#include "filter-cc/stream.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "filter-cc/events.h"
+#include "filter-cc/runtime.h"
+
+namespace fairlead {
+namespace {
+
+constexpr uint64_t kNsPerMs = 1'000'000;
+
+constexpr std::string_view causeName(Cause cause) {
+  switch (cause) {
+  case Cause::Throw:
+    return "throw";
+  case Cause::Stack:
+    return "stack";
+  case Cause::Cpu:
+    return "cpu";
+  case Cause::Memory:
+    return "memory";
+  case Cause::Wait:
+    return "wait";
+  case Cause::Load:
+    return "load";
+  }
+  return "";
+}
+
+Cause causeOf(js::Fault fault) {
+  switch (fault) {
+  case js::Fault::Stack:
+    return Cause::Stack;
+  case js::Fault::Cpu:
+    return Cause::Cpu;
+  case js::Fault::Memory:
+    return Cause::Memory;
+  default:
+    return Cause::Throw;
+  }
+}
+
+Hook hookOf(Direction direction) {
+  return direction == Direction::Request ? Hook::OnRequest : Hook::OnResponse;
+}
+
+/** The gRPC status that says what an HTTP status says; never 0. */
+uint32_t grpcStatus(uint32_t httpStatus) {
+  switch (httpStatus) {
+  case 400:
+    return 13;  // INTERNAL, as gRPC's own mapping has it
+  case 401:
+    return 16;  // UNAUTHENTICATED
+  case 403:
+    return 7;  // PERMISSION_DENIED
+  case 404:
+    return 12;  // UNIMPLEMENTED
+  case 413:
+    return 8;  // RESOURCE_EXHAUSTED
+  case 429:
+  case 502:
+  case 503:
+    return 14;  // UNAVAILABLE
+  case 500:
+    return 13;  // INTERNAL
+  case 504:
+    return 4;  // DEADLINE_EXCEEDED
+  default:
+    return 2;  // UNKNOWN
+  }
+}
+
+/** A grpc-message is percent-encoded (gRPC over HTTP/2, "Responses"). */
+std::string grpcMessage(std::string_view text) {
+  constexpr char kHex[] = "0123456789ABCDEF";
+  constexpr size_t kMaxMessageBytes = 1024;
+  std::string encoded;
+  for (const char c : text.substr(0, kMaxMessageBytes)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte < 0x7f && c != '%') {
+      encoded += c;
+    } else {
+      encoded += '%';
+      encoded += kHex[byte >> 4];
+      encoded += kHex[byte & 15];
+    }
+  }
+  return encoded;
+}
+
+/** Headers of a Response that describe its own transfer, not the one Envoy makes. */
+bool isTransferHeader(std::string_view name) {
+  for (const std::string_view transfer :
+       {"content-length", "transfer-encoding", "connection", "keep-alive", "te", "upgrade",
+        "proxy-connection", "trailer"}) {
+    if (name == transfer)
+      return true;
+  }
+  return false;
+}
+
+std::string_view describeReturn(JSValueConst value) {
+  if (JS_IsString(value))
+    return "a string";
+  if (JS_IsNumber(value))
+    return "a number";
+  if (JS_IsBool(value))
+    return "a boolean";
+  return JS_IsObject(value) ? "an object that is not a Response" : "a value that is not a Response";
+}
+
+}  // namespace
+
+Stream::Stream(HostStream& host, const FilterConfig& config)
+    : host_(host), config_(config), request_(*this), response_(*this),
+      requestHeaders_(*this, HeaderMap::Request), responseHeaders_(*this, HeaderMap::Response),
+      context_(*this) {}
+
+Stream::~Stream() = default;
+
+// --- Header hooks ---
+
+HeadersStatus Stream::onHeaders(Direction direction, bool endStream) {
+  if (direction == Direction::Response) {
+    responseSeen_ = true;
+    phase_ = phase::ResponseHeaders;
+    // Somebody else has answered while our request hook waited: its outcome is of no use.
+    HookRun& request = run(Direction::Request);
+    if (request.state == HookState::Held)
+      request.state = HookState::Done;
+    // Envoy 1.38 shows us our own streamed reply.
+    if (replied_)
+      return HeadersStatus::Continue;
+  }
+  HookRun& hook = run(direction);
+  hook.hasBody = !endStream;
+  if (!config_.script->hasHook(hookOf(direction)) || failed_ || ended_) {
+    hook.state = HookState::Done;
+    hook.left = true;
+    return HeadersStatus::Continue;
+  }
+  const StreamRef keep(*this);
+  hook.state = HookState::Running;
+  if (attach())
+    callHook(direction);
+  return finishHook(direction);
+}
+
+bool Stream::attach() {
+  if (runtime_ == nullptr) {
+    Result<Runtime*> entered = Runtime::enter(*config_.script, host_.workerIndex());
+    if (!entered) {
+      fail(Cause::Load, std::move(entered).error());
+      return false;
+    }
+    runtime_ = *entered;
+    id_ = runtime_->addStream(*this);
+    Result<const Runtime::Settings*> settings = runtime_->settings(config_.config);
+    if (!settings) {
+      fail(Cause::Load, std::move(settings).error());
+      return false;
+    }
+    settings_ = *settings;
+  }
+  return !runtime_->dead();
+}
+
+void Stream::detach() {
+  if (runtime_ == nullptr)
+    return;
+  killHandles();
+  runtime_->removeStream(id_);
+  Runtime::leave(std::exchange(runtime_, nullptr));
+}
+
+js::Budget Stream::budget() const {
+  const Limits& limits = config_.config.limits;
+  const uint64_t totalNs = limits.streamCpuMs * kNsPerMs;
+  return {limits.cpuMs * kNsPerMs, totalNs - std::min(totalNs, cpuUsedNs_)};
+}
+
+void Stream::callHook(Direction direction) {
+  std::optional<Error> failure;
+  js::Fault fault = js::Fault::None;
+  JSContext* ctx = runtime_->ctx();
+  js::Value result;
+  runtime_->run(
+      *this, budget(),
+      [&] {
+        JSValueConst arguments[] = {
+            direction == Direction::Request ? requestObject() : responseObject(), contextObject()};
+        result = js::Value(ctx, JS_IsException(arguments[0]) || JS_IsException(arguments[1])
+                                    ? JS_EXCEPTION
+                                    : JS_Call(ctx, runtime_->hook(hookOf(direction)),
+                                              runtime_->filter(), 2, arguments));
+        if (result.isException())
+          failure = js::takeException(ctx, fault);
+      },
+      [&](js::Entry& entry) {
+        // A fault reaches fail() by its owner.
+        if (entry.fault() == js::Fault::None && !failure)
+          takeHookResult(direction, std::move(result));
+        else if (entry.fault() != js::Fault::None && failure)
+          entry.setFaultPlace(std::move(*failure));
+      });
+  if (failure && fault != js::Fault::Cpu && fault != js::Fault::Memory)
+    fail(causeOf(fault), std::move(*failure));
+}
+
+void Stream::takeHookResult(Direction direction, js::Value result) {
+  JSContext* ctx = runtime_->ctx();
+  if (!js::isPromise(result.get())) {
+    settle(direction, result.get(), false);
+    return;
+  }
+  switch (js::promiseState(ctx, result.get())) {
+  case JS_PROMISE_FULFILLED:
+    settle(direction, js::promiseResult(ctx, result.get()).get(), false);
+    break;
+  case JS_PROMISE_REJECTED:
+    js::markHandled(ctx, result.get());
+    run(direction).value = std::move(result);
+    run(direction).settled = true;
+    run(direction).rejected = true;
+    break;
+  default:
+    watch(direction, std::move(result));
+    break;
+  }
+}
+
+namespace {
+
+/** The native reaction on a hook's promise; `data` is the stream's id and the promise. */
+JSValue onHookSettled(JSContext* ctx, JSValueConst, int argc, JSValueConst* argv, int magic,
+                      JSValueConst* data) {
+  int64_t id = 0;
+  JS_ToBigInt64(ctx, &id, data[0]);
+  if (Stream* stream = Runtime::from(ctx).findStream(static_cast<uint64_t>(id))) {
+    const bool rejected = (magic & 1) != 0;
+    const auto direction = static_cast<Direction>(magic >> 1);
+    // A rejection keeps the promise: it knows where the throw was.
+    stream->settle(direction, rejected ? data[1] : argc > 0 ? argv[0] : JS_UNDEFINED, rejected);
+  }
+  return JS_UNDEFINED;
+}
+
+}  // namespace
+
+void Stream::watch(Direction direction, js::Value promise) {
+  JSContext* ctx = runtime_->ctx();
+  const js::Value id(ctx, JS_NewBigUint64(ctx, id_));
+  JSValueConst data[] = {id.get(), promise.get()};
+  const int magic = static_cast<int>(direction) << 1;
+  const js::Value fulfilled(ctx, JS_NewCFunctionData(ctx, onHookSettled, 1, magic, 1, data));
+  const js::Value rejected(ctx, JS_NewCFunctionData(ctx, onHookSettled, 1, magic | 1, 2, data));
+  // Out of memory ends the entry with a fault; nothing is left to do here.
+  if (!fulfilled.isException() && !rejected.isException())
+    (void)js::promiseThen(ctx, promise.get(), fulfilled.get(), rejected.get());
+}
+
+void Stream::settle(Direction direction, JSValueConst value, bool rejected) {
+  HookRun& hook = run(direction);
+  if (hook.settled || hook.state == HookState::Done)
+    return;
+  hook.settled = true;
+  hook.rejected = rejected;
+  hook.value = js::Value::dup(runtime_->ctx(), value);
+  if (hook.state == HookState::Held)
+    runtime_->recordAction(*this);
+}
+
+HeadersStatus Stream::finishHook(Direction direction) {
+  HookRun& hook = run(direction);
+  if (ended_ || failed_ || replied_) {
+    hook.state = HookState::Done;
+    return HeadersStatus::StopIteration;
+  }
+  if (!hook.settled) {
+    hook.state = HookState::Held;
+    hook.waitUntilNs = host::monotonicNs() + config_.config.limits.waitMs * kNsPerMs;
+    armWake();
+    return HeadersStatus::StopIteration;
+  }
+  hook.left = applySettled(direction);
+  return hook.left ? HeadersStatus::Continue : HeadersStatus::StopIteration;
+}
+
+bool Stream::applySettled(Direction direction) {
+  HookRun& hook = run(direction);
+  hook.state = HookState::Done;
+  JSContext* ctx = runtime_->ctx();
+  // Gone before anything is sent: sending can end the stream, and the runtime with it.
+  js::Value value = std::move(hook.value);
+  std::string_view name = hookName(hookOf(direction));
+  if (hook.rejected) {
+    js::Fault fault = js::Fault::None;
+    Error error = js::describeRejection(ctx, value.get(), fault);
+    value.reset();
+    fail(causeOf(fault), std::move(error));
+    return false;
+  }
+  if (value.isUndefined() || value.isNull())
+    return true;
+  // Giving back the response itself means: go on.
+  if (direction == Direction::Response &&
+      JS_IsStrictEqual(ctx, value.get(), responseObject_.get()))
+    return true;
+  Result<Reply> reply = readReply(value.get(), name);
+  value.reset();
+  if (!reply) {
+    fail(Cause::Throw, std::move(reply).error());
+    return false;
+  }
+  std::vector<HeaderField> fields;
+  for (const auto& [key, text] : reply->headers)
+    fields.push_back({key, text});
+  sendReply(reply->status, fields,
+            reply->body == nullptr ? std::string_view() : reply->body->bytes(), "fairlead_reply");
+  return false;
+}
+
+Result<Stream::Reply> Stream::readReply(JSValueConst value, std::string_view hook) {
+  auto* response =
+      static_cast<ResponseData*>(bind::tryUnwrap(*runtime_, value, HostClass::Response));
+  if (response == nullptr && bind::tryUnwrap(*runtime_, value, HostClass::Request) != nullptr)
+    return makeError(ErrorCode::E_RETURN_REQUEST, {hook});
+  if (response == nullptr || response->stream != nullptr)
+    return makeError(ErrorCode::E_RETURN_VALUE, {hook, describeReturn(value)});
+  if (response->status < 200)
+    return makeError(ErrorCode::E_RETURN_VALUE, {hook, "Response.error()"});
+  if (response->body.used)
+    return makeError(ErrorCode::E_BODY_USED, {hook});
+  const std::shared_ptr<BodySource>& source = response->body.source;
+  if (source != nullptr && source->state() != BodySource::State::Complete)
+    return makeError(ErrorCode::E_RETURN_FETCHED, {hook});
+  Reply reply{response->status, {}, source};
+  auto* headers = static_cast<HeadersData*>(
+      bind::tryUnwrap(*runtime_, response->headers.get(), HostClass::Headers));
+  if (headers != nullptr)
+    reply.headers = headers->lines();
+  // Envoy makes the framing, and cannot tell an empty value from an absent header.
+  std::erase_if(reply.headers, [](const auto& line) {
+    return line.second.empty() || isTransferHeader(line.first);
+  });
+  return reply;
+}
+
+// --- Bodies and trailers: they wait while the headers do ---
+
+BodyStatus Stream::onBody(Direction direction, bool) {
+  if (run(direction).state == HookState::Held)
+    return BodyStatus::StopIterationAndWatermark;
+  if (direction == Direction::Request && (replied_ || failed_))
+    return BodyStatus::StopIterationNoBuffer;
+  return BodyStatus::Continue;
+}
+
+TrailersStatus Stream::onTrailers(Direction direction) {
+  const bool held = run(direction).state == HookState::Held;
+  const bool answered = direction == Direction::Request && (replied_ || failed_);
+  return held || answered ? TrailersStatus::StopIteration : TrailersStatus::Continue;
+}
+
+// --- Doing what was recorded ---
+
+void Stream::act() {
+  for (const Direction direction : {Direction::Request, Direction::Response}) {
+    HookRun& hook = run(direction);
+    if (ended_ || hook.state != HookState::Held || !hook.settled)
+      continue;
+    if (applySettled(direction)) {
+      hook.left = true;
+      host_.continueMessage(direction);
+    }
+  }
+  actOnFetches();
+}
+
+bool Stream::isGrpcRequest() {
+  const std::optional<HeaderLookup> type = host_.header(HeaderMap::Request, "content-type", 0);
+  constexpr std::string_view kGrpc = "application/grpc";
+  return type && type->value.starts_with(kGrpc) &&
+         (type->value.size() == kGrpc.size() || type->value[kGrpc.size()] == '+' ||
+          type->value[kGrpc.size()] == ';');
+}
+
+void Stream::sendReply(uint32_t status, std::span<const HeaderField> headers, std::string_view body,
+                       std::string_view details) {
+  replied_ = true;
+  if (!isGrpcRequest()) {
+    host_.sendResponse(status, headers, body, details);
+    return;
+  }
+  // A gRPC caller reads grpc-status only. Envoy's own local reply would say 0.
+  const std::string code = std::to_string(grpcStatus(status));
+  const std::string message = grpcMessage(body);
+  std::vector<HeaderField> fields = {{":status", "200"}, {"content-type", "application/grpc"}};
+  bool ownStatus = false;
+  for (const HeaderField& field : headers) {
+    if (field.name == "content-type")
+      continue;
+    ownStatus = ownStatus || field.name == "grpc-status";
+    fields.push_back(field);
+  }
+  if (!ownStatus) {
+    fields.push_back({"grpc-status", code});
+    if (!message.empty())
+      fields.push_back({"grpc-message", message});
+  }
+  host_.sendResponseHeaders(fields, true);
+}
+
+// --- Failures ---
+
+void Stream::fail(Cause cause, Error error) {
+  config_.script->mapPositions(error);
+  if (countLogLine())
+    log(LogLevel::Error, formatError(error), error.file, error.line);
+  if (ended_ || failed_ || replied_)
+    return;
+  failed_ = true;
+  for (HookRun& hook : hooks_)
+    hook.state = HookState::Done;
+  const std::string details = "fairlead_" + std::string(causeName(cause));
+  if (run(Direction::Response).left) {
+    host_.resetStream(details);
+    return;
+  }
+  const OnError& onError = config_.config.onError;
+  sendReply(cause == Cause::Wait ? onError.waitStatus : onError.status, {}, {}, details);
+}
+
+void Stream::reportException() {
+  js::Fault fault = js::Fault::None;
+  Error error = js::takeException(runtime_->ctx(), fault);
+  if (fault == js::Fault::Cpu || fault == js::Fault::Memory)
+    return;  // the entry reports those
+  config_.script->mapPositions(error);
+  if (countLogLine())
+    log(LogLevel::Error, formatError(error), error.file, error.line);
+}
+
+void Stream::failCpu(Error place) {
+  const Limits& limits = config_.config.limits;
+  const bool total = budget().remainingStreamCpuNs == 0;
+  place.code = errorName(ErrorCode::E_CPU_LIMIT);
+  place.message = errorMessage(
+      ErrorCode::E_CPU_LIMIT,
+      {hookNow(), total ? "stream_cpu_ms (" + std::to_string(limits.streamCpuMs) + " ms)"
+                        : "cpu_ms (" + std::to_string(limits.cpuMs) +
+                              " ms, or the jobs of one entry)"});
+  fail(Cause::Cpu, std::move(place));
+}
+
+std::string_view Stream::hookNow() const {
+  switch (phase_) {
+  case phase::RequestHeaders:
+    return hookName(Hook::OnRequest);
+  case phase::ResponseHeaders:
+    return hookName(Hook::OnResponse);
+  default:
+    return hookName(Hook::OnLog);
+  }
+}
+
+void Stream::log(LogLevel level, std::string_view text, std::string_view file, uint32_t line) {
+  std::string message = config_.config.filterName + ": ";
+  if (const std::optional<HeaderLookup> id = host_.header(HeaderMap::Request, "x-request-id", 0))
+    message.append("[").append(id->value).append("] ");
+  message += text;
+  host::log(level, message, file, line);
+}
+
+// --- Time ---
+
+void Stream::armWake() {
+  uint64_t earliest = 0;
+  const auto consider = [&](uint64_t dueNs) {
+    if (earliest == 0 || dueNs < earliest)
+      earliest = dueNs;
+  };
+  for (const HookRun& hook : hooks_) {
+    if (hook.state == HookState::Held)
+      consider(hook.waitUntilNs);
+  }
+  for (const Timer& timer : timers_)
+    consider(timer.dueNs);
+  // A wake that comes too early is cheaper than moving it for each timer that goes.
+  if (earliest == 0 || ended_ || (wakeAtNs_ != 0 && wakeAtNs_ <= earliest))
+    return;
+  wakeAtNs_ = earliest;
+  host_.wakeAt(earliest);
+}
+
+void Stream::onWake() {
+  const StreamRef keep(*this);
+  wakeAtNs_ = 0;
+  const uint64_t now = host::monotonicNs();
+  fireTimers(now);
+  for (const Direction direction : {Direction::Request, Direction::Response}) {
+    HookRun& hook = run(direction);
+    if (ended_ || hook.state != HookState::Held || now < hook.waitUntilNs)
+      continue;
+    Error error = makeError(ErrorCode::E_WAIT_LIMIT,
+                            {hookName(hookOf(direction)),
+                             std::to_string(config_.config.limits.waitMs)});
+    runtime_->placeAtHook(hookOf(direction), error);
+    fail(Cause::Wait, std::move(error));
+  }
+  armWake();
+}
+
+// --- The end ---
+
+void Stream::onComplete() {
+  if (ended_)
+    return;
+  const StreamRef keep(*this);
+  ended_ = true;
+  for (HookRun& hook : hooks_) {
+    hook.state = HookState::Done;
+    hook.value.reset();
+  }
+  if (wakeAtNs_ != 0)
+    host_.wakeAt(0);
+  if (runtime_ != nullptr && !runtime_->dead())
+    abortPending();
+  if (config_.script->hasHook(Hook::OnLog))
+    runLogHook();
+  if (logLines_ > kMaxLogLines)
+    log(LogLevel::Warn, std::to_string(logLines_ - kMaxLogLines) + " log lines dropped", {}, 0);
+  detach();
+}
+
+void Stream::abortPending() {
+  if (abortSignal_.isUndefined() && timers_.empty() && fetches_.empty())
+    return;
+  runtime_->run(
+      *this, budget(),
+      [&] {
+        JSContext* ctx = runtime_->ctx();
+        js::Value reason;
+        if (!abortSignal_.isUndefined()) {
+          const js::Value result(
+              ctx, JS_Call(ctx, abortSignal_.get(), JS_UNDEFINED, 0, nullptr));
+          if (result.isException())
+            JS_FreeValue(ctx, JS_GetException(ctx));
+          reason = js::Value(ctx, JS_GetPropertyStr(ctx, signal_.get(), "reason"));
+        } else {
+          reason = js::Value(ctx, newError(ctx, ErrorCode::E_ABORTED, {"the stream has ended"}));
+        }
+        abortTimers(reason.get());
+        abortFetches(reason.get());
+      },
+      [](js::Entry&) {});
+}
+
+void Stream::runLogHook() {
+  phase_ = phase::Log;
+  if (!attach())
+    return;
+  std::optional<Error> failure;
+  js::Fault fault = js::Fault::None;
+  JSContext* ctx = runtime_->ctx();
+  runtime_->run(
+      *this, budget(),
+      [&] {
+        JSValueConst arguments[] = {contextObject()};
+        const js::Value result(ctx, JS_IsException(arguments[0])
+                                        ? JS_EXCEPTION
+                                        : JS_Call(ctx, runtime_->hook(Hook::OnLog),
+                                                  runtime_->filter(), 1, arguments));
+        if (result.isException())
+          failure = js::takeException(ctx, fault);
+      },
+      [](js::Entry&) {});
+  if (failure && fault != js::Fault::Cpu && fault != js::Fault::Memory)
+    fail(causeOf(fault), std::move(*failure));
+}
+
+void Stream::killHandles() {
+  for (js::Value* object :
+       {&requestObject_, &responseObject_, &contextObject_, &request_.headers, &response_.headers}) {
+    if (object->isObject())
+      JS_SetOpaque(object->get(), nullptr);
+    object->reset();
+  }
+  request_.signal.reset();
+  state_.reset();
+  signal_.reset();
+  abortSignal_.reset();
+  timers_.clear();
+  fetches_.clear();
+}
+
+// --- The script's objects ---
+
+bool Stream::writable(HeaderMap map) const {
+  if (ended_ || failed_ || replied_)
+    return false;
+  if (map == HeaderMap::Request)
+    return !hooks_[static_cast<size_t>(Direction::Request)].left && !responseSeen_;
+  return map == HeaderMap::Response && responseSeen_ &&
+         !hooks_[static_cast<size_t>(Direction::Response)].left;
+}
+
+JSValueConst Stream::objectOf(js::Value& object, HostClass cls, NativeData& data) {
+  if (object.isUndefined())
+    object = bind::wrap(*runtime_, cls, &data);
+  return object.get();
+}
+
+JSValueConst Stream::requestObject() {
+  return objectOf(requestObject_, HostClass::Request, request_);
+}
+JSValueConst Stream::responseObject() {
+  return objectOf(responseObject_, HostClass::Response, response_);
+}
+JSValueConst Stream::contextObject() {
+  return objectOf(contextObject_, HostClass::Context, context_);
+}
+JSValueConst Stream::requestHeadersObject() {
+  return objectOf(request_.headers, HostClass::Headers, requestHeaders_);
+}
+JSValueConst Stream::responseHeadersObject() {
+  return objectOf(response_.headers, HostClass::Headers, responseHeaders_);
+}
+
+JSValueConst Stream::signalObject() {
+  if (signal_.isUndefined()) {
+    signal_ = newStreamSignal(*runtime_, abortSignal_);
+    // Asked for in onLog only: the stream is over already.
+    if (ended_ && !abortSignal_.isUndefined()) {
+      JSContext* ctx = runtime_->ctx();
+      const js::Value result(ctx, JS_Call(ctx, abortSignal_.get(), JS_UNDEFINED, 0, nullptr));
+      if (result.isException())
+        return JS_EXCEPTION;
+    }
+  }
+  return signal_.get();
+}
+
+const js::Value& Stream::configValue() const { return settings_->config; }
+const js::Value& Stream::settingsValue() const { return settings_->settings; }
+
+}  // namespace fairlead

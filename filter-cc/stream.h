@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// One HTTP exchange: the state machine between Envoy's events and the script's hooks, and the only
+// place that answers Envoy.
+//
+//             hook returns                     promise settles
+//  headers ──► value ─────────► apply, Continue
+//         └──► pending promise ► held ─────────► apply, continueMessage / sendResponse
+//                                │  body frames stay in Envoy (StopIterationAndWatermark)
+//                                │  trailers: StopIteration
+//                                └  stream ends: onComplete
+//
+// Thread: the worker that owns the exchange. Lifetime: reference counted, because Envoy may destroy
+// its filter inside a call that we made; the last reference gives the memory back to the host.
+
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "filter-cc/bind.h"
+#include "filter-cc/console.h"
+#include "filter-cc/headers.h"
+#include "filter-cc/host.h"
+#include "filter-cc/message.h"
+#include "filter-cc/runtime.h"
+#include "filter-cc/script.h"
+#include "quickjs/engine.h"
+
+namespace fairlead {
+
+/** What ended a hook badly: one row each in the table of failures. */
+enum class Cause : uint8_t { Throw, Stack, Cpu, Memory, Wait, Load };
+
+/** Fixed limits of one stream; the next one throws. */
+inline constexpr uint32_t kMaxTimers = 64;
+inline constexpr uint32_t kMaxLogLines = 100;
+inline constexpr uint32_t kMaxHeaderWrites = 256;
+/** The largest answer of a fetch. */
+inline constexpr size_t kMaxFetchBodyBytes = size_t{1024} * 1024;
+
+/** Behind `ctx`. Owner: the stream. */
+class ContextData final : public NativeData {
+public:
+  static constexpr HostClass kClass = HostClass::Context;
+  static constexpr const char* kName = "Context";
+  explicit ContextData(Stream& stream) : stream(stream) {}
+  void finalize() override {}
+  Stream& stream;
+};
+
+/** A timer of the script, or the end of a fetch's patience. */
+struct Timer {
+  uint64_t dueNs = 0;
+  uint32_t id = 0;
+  /** A function to call, or a promise to fulfil (sleep), or undefined (the fetch of `fetchId`). */
+  js::Value target;
+  std::vector<js::Value> arguments;
+  uint32_t fetchId = 0;
+};
+
+/** One fetch, from the script's call to the last byte of its answer. */
+struct Fetch {
+  enum class State : uint8_t {
+    Recorded,   // the script asked; nothing has been sent
+    AwaitHeaders,
+    AwaitBody,  // the promise has been fulfilled, bytes are coming
+    Done,       // settled; a callout that is still open gets reset
+  };
+  uint32_t id = 0;
+  State state = State::Recorded;
+  /** The proxy's name for the call; 0: none is open. */
+  uint64_t calloutId = 0;
+  std::string cluster;
+  std::string url;
+  std::string scheme;
+  std::string host;
+  std::string path;
+  std::string method;
+  std::string redirect;
+  HeaderList headers;
+  std::string body;
+  uint32_t timeoutMs = 0;
+  uint32_t redirects = 0;
+  js::Value promise;
+  std::shared_ptr<BodySource> answer;
+};
+
+class Stream {
+public:
+  Stream(HostStream& host, const FilterConfig& config);
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  // --- Events, from the host ---
+
+  HeadersStatus onHeaders(Direction direction, bool endStream);
+  BodyStatus onBody(Direction direction, bool endStream);
+  TrailersStatus onTrailers(Direction direction);
+  void onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> headers, bool endStream);
+  void onCalloutData(uint64_t calloutId, std::span<const std::string_view> pieces, bool endStream);
+  void onCalloutComplete(uint64_t calloutId);
+  void onCalloutReset(uint64_t calloutId);
+  /** The time of wakeAt has come. */
+  void onWake();
+  /** The exchange is over; its data can still be read. */
+  void onComplete();
+
+  // --- References; the host holds the first ---
+
+  void ref() { ++references_; }
+  void unref() {
+    if (--references_ == 0)
+      host_.release();
+  }
+
+  // --- For the bindings ---
+
+  uint64_t id() const { return id_; }
+  HostStream& host() { return host_; }
+  const FilterConfig& config() const { return config_; }
+  Runtime& runtime() { return *runtime_; }
+  /** Whether the script is on the stack: nothing that may nest is allowed then. */
+  bool scriptRuns() const { return runtime_ != nullptr && runtime_->engine().entry() != nullptr; }
+  /** The phase a continuation of this stream runs in. */
+  uint8_t phase() const { return phase_; }
+  /** The exchange is over: nothing asynchronous can be started. */
+  bool ended() const { return ended_; }
+  /** Whether the headers of a map can still be changed. */
+  bool writable(HeaderMap map) const;
+  /** Counts one header write. */
+  bool countHeaderWrite() { return headerWrites_++ < kMaxHeaderWrites; }
+  /** Counts one log line; false past the cap. */
+  bool countLogLine() { return logLines_++ < kMaxLogLines; }
+  ConsoleState& console() { return console_; }
+  bool responseSeen() const { return responseSeen_; }
+  /** Whether a message came with anything after its headers. */
+  bool hasBody(Direction direction) const { return hooks_[static_cast<size_t>(direction)].hasBody; }
+
+  /** The script's objects of this stream, made on first use. Owner: the stream. */
+  JSValueConst requestObject();
+  JSValueConst responseObject();
+  JSValueConst contextObject();
+  JSValueConst requestHeadersObject();
+  JSValueConst responseHeadersObject();
+  JSValueConst signalObject();
+  js::Value& state() { return state_; }
+  /** One line in Envoy's log, with the filter's name and the request's id. */
+  void log(LogLevel level, std::string_view text, std::string_view file, uint32_t line);
+  const js::Value& configValue() const;
+  const js::Value& settingsValue() const;
+
+  /** Starts a timer; 0 with an exception pending when there are too many. */
+  uint32_t addTimer(const Call& call, double delayMs, js::Value target,
+                    std::vector<js::Value> arguments, uint32_t fetchId = 0);
+  void removeTimer(uint32_t timerId);
+
+  /** Records a fetch; it is sent when the script has returned. 0 with an exception pending. */
+  uint32_t addFetch(const Call& call, std::unique_ptr<Fetch> fetch);
+  js::Value fetchPromise(uint32_t fetchId);
+  /** Rejects a fetch with `reason` and cancels its call. */
+  void cancelFetch(uint32_t fetchId, JSValueConst reason);
+  /** Fetches in flight, and all there have been. */
+  uint32_t fetchesInFlight() const;
+  uint32_t fetchesStarted() const { return fetchesStarted_; }
+
+  // --- For the Runtime ---
+
+  /** Does what was recorded while the script ran. Requires: no script on the stack. */
+  void act();
+  /** Logs the pending exception of code that no hook waits for. Requires: an open Entry. */
+  void reportException();
+  /** Ends what the script was doing: one log line, and the answer of `on_error`. */
+  void fail(Cause cause, Error error);
+  void addCpu(uint64_t ns) { cpuUsedNs_ += ns; }
+  /** The same for a script that overran its CPU time, stopped at `place`. */
+  void failCpu(Error place);
+  /** A hook's promise has settled with `value`; where rejected, `value` is the promise. */
+  void settle(Direction direction, JSValueConst value, bool rejected);
+  /** Already in the Runtime's list of streams to act on. */
+  bool queuedToAct = false;
+
+private:
+  /** What one direction's header hook is at. */
+  enum class HookState : uint8_t {
+    Idle,      // not called yet
+    Running,   // inside the hook of the host
+    Held,      // the host waits for the promise
+    Done,
+  };
+
+  struct HookRun {
+    HookState state = HookState::Idle;
+    /** The promise settled (or the function returned) with `value`. */
+    bool settled = false;
+    bool rejected = false;
+    js::Value value;
+    bool hasBody = false;
+    /** The headers went on: they cannot be written any more. */
+    bool left = false;
+    /** When wait_ms is over. */
+    uint64_t waitUntilNs = 0;
+  };
+
+  /** What a returned Response says. */
+  struct Reply {
+    uint32_t status;
+    HeaderList headers;
+    std::shared_ptr<BodySource> body;
+  };
+
+  bool attach();
+  void detach();
+  js::Budget budget() const;
+  void callHook(Direction direction);
+  void takeHookResult(Direction direction, js::Value result);
+  void watch(Direction direction, js::Value promise);
+  HeadersStatus finishHook(Direction direction);
+  bool applySettled(Direction direction);
+  Result<Reply> readReply(JSValueConst value, std::string_view hook);
+  bool isGrpcRequest();
+  void sendReply(uint32_t status, std::span<const HeaderField> headers, std::string_view body,
+                 std::string_view details);
+  std::string_view hookNow() const;
+  void armWake();
+  void abortPending();
+  void runLogHook();
+  void killHandles();
+  JSValueConst objectOf(js::Value& object, HostClass cls, NativeData& data);
+  HookRun& run(Direction direction) { return hooks_[static_cast<size_t>(direction)]; }
+
+  // In api_fetch.cc.
+  Fetch* fetchById(uint32_t id);
+  Fetch* fetchByCallout(uint64_t calloutId);
+  void actOnFetches();
+  void startFetch(Fetch& fetch);
+  void completeFetch(Fetch& fetch);
+  void endFetch(Fetch& fetch);
+  void settleFetchBadly(Fetch& fetch, JSValueConst reason);
+  void rejectFetch(Fetch& fetch, ErrorCode code, ErrorArgs args);
+  void redirectFetch(Fetch& fetch, uint32_t status, const std::string& location);
+  void timeOutFetch(uint32_t fetchId);
+  void abortFetches(JSValueConst reason);
+  // In api_timers.cc.
+  void fireTimers(uint64_t nowNs);
+  void abortTimers(JSValueConst reason);
+
+  HostStream& host_;
+  const FilterConfig& config_;
+  Runtime* runtime_ = nullptr;
+  uint64_t id_ = 0;
+  uint32_t references_ = 1;
+  uint32_t headerWrites_ = 0;
+  uint32_t logLines_ = 0;
+  ConsoleState console_;
+  uint32_t fetchesStarted_ = 0;
+  uint32_t nextId_ = 1;
+  uint8_t phase_ = phase::RequestHeaders;
+  bool responseSeen_ = false;
+  bool replied_ = false;
+  bool failed_ = false;
+  bool ended_ = false;
+  bool actingOnFetches_ = false;
+  uint64_t cpuUsedNs_ = 0;
+  uint64_t wakeAtNs_ = 0;
+  const Runtime::Settings* settings_ = nullptr;
+  std::array<HookRun, 2> hooks_;
+
+  RequestData request_;
+  ResponseData response_;
+  HeadersData requestHeaders_;
+  HeadersData responseHeaders_;
+  ContextData context_;
+  js::Value requestObject_;
+  js::Value responseObject_;
+  js::Value contextObject_;
+  js::Value state_;
+  js::Value signal_;
+  js::Value abortSignal_;
+  std::vector<Timer> timers_;
+  std::vector<std::unique_ptr<Fetch>> fetches_;
+};
+
+/** Keeps a stream while somebody still looks at it. */
+class StreamRef {
+public:
+  explicit StreamRef(Stream& stream) : stream_(stream) { stream_.ref(); }
+  ~StreamRef() { stream_.unref(); }
+  StreamRef(const StreamRef&) = delete;
+  StreamRef& operator=(const StreamRef&) = delete;
+  Stream& operator*() const { return stream_; }
+  Stream* operator->() const { return &stream_; }
+
+private:
+  Stream& stream_;
+};
+
+}  // namespace fairlead

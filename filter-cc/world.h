@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// What each api_<stem>.cc adds to a script's world; runtime.cc puts it together.
+
+#pragma once
+
+#include <span>
+
+#include "filter-cc/bind.h"
+
+namespace fairlead {
+
+// Classes: make the class in a Runtime and give its constructor.
+JSValue defineHeaders(Runtime& runtime);
+JSValue defineRequest(Runtime& runtime);
+JSValue defineResponse(Runtime& runtime);
+JSValue defineContext(Runtime& runtime);
+JSValue definePairIterator(Runtime& runtime);
+JSValue defineURL(Runtime& runtime);
+JSValue defineURLSearchParams(Runtime& runtime);
+JSValue defineTextEncoder(Runtime& runtime);
+JSValue defineTextDecoder(Runtime& runtime);
+
+// Objects and functions of globalThis.
+JSValue defineConsole(Runtime& runtime);
+bool defineFetchGlobals(Runtime& runtime, JSValueConst global);
+bool defineTimerGlobals(Runtime& runtime, JSValueConst global);
+
+// Exports of the module "fairlead": put the stem's functions into `exports`.
+bool defineStreamExports(Runtime& runtime, JSValueConst exports);
+bool defineTimerExports(Runtime& runtime, JSValueConst exports);
+
+// Exports of the module "fairlead:native", which only builtins can import.
+std::span<const char* const> nativeNames();
+bool defineNativeExports(Runtime& runtime, JSValueConst exports);
+
+}  // namespace fairlead
