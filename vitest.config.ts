@@ -8,6 +8,8 @@ export default defineConfig({
     include: ['{bundler,test,samples,sdk-types,bench}/**/*.test.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // Envoy and its load share two cores: what is measured in time needs them alone.
+    fileParallelism: false,
     // One line a file: no single slow tests between them.
     slowTestThreshold: 60_000,
   },

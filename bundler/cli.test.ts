@@ -9,6 +9,7 @@ import { join } from 'node:path';
 
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 
+import { main } from './commands.ts';
 import { exchange } from './exchange.ts';
 import { makePackageForTest } from './package-for-test.ts';
 import { paths } from './toolchain/paths.ts';
@@ -100,6 +101,21 @@ export default defineFilter({
 
 const addressPattern = /runs in Envoy at http:\/\/127\.0\.0\.1:(\d+)/;
 
+/** Runs a command line in this process: quick, for those that start nothing. */
+async function runHere(args: readonly string[]): Promise<Ended> {
+  const texts = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    const spy = vi.spyOn(process[name], 'write').mockImplementation((text) => {
+      texts[name] += String(text);
+      return true;
+    });
+    onTestFinished(() => {
+      spy.mockRestore();
+    });
+  }
+  return { code: await main(args), ...texts };
+}
+
 describe('a wrong command line ends with code 2 and what is known', () => {
   test.each([
     [['bild'], "unknown command 'bild'", ['build [options] <filter.ts>', 'inline', 'start']],
@@ -107,24 +123,33 @@ describe('a wrong command line ends with code 2 and what is known', () => {
     [['build'], "missing required argument 'filter.ts'", ['Usage: fairlead build']],
     [['build', 'a.ts', 'b.ts'], 'too many arguments', ['Usage: fairlead build']],
     [['build', 'a.ts', '-o'], "option '-o, --output <file>' argument missing", ['Usage: fairlead build']],
+    [['build', 'a.ts', '-o', ''], 'It must not be empty', ['Usage: fairlead build']],
     [['run', 'a.ts', '--port', '65536'], 'It must be a whole number from 0 to 65535', ['--port <number>']],
     [['run', 'a.ts', '--once'], "unknown option '--once'", ['--port <number>']],
     [['inline', 'a.ts', '--indent', '-1'], 'It must be a whole number from 0 to 80', ['--indent <columns>']],
     [['--verbose'], "unknown option '--verbose'", ['Commands:']],
     [[], 'Usage: fairlead', ['Commands:']],
   ])('%j', async (args, problem, known) => {
-    const { code, stdout, stderr } = await run(args);
+    const { code, stdout, stderr } = await runHere(args);
     expect(code).toBe(2);
     expect(stdout).toBe('');
     for (const text of [problem, ...known]) expect(stderr).toContain(text);
     expect(stderr).not.toMatch(/^ +at /m);
   });
 
+  test('the process ends with that code', async () => {
+    expect(await run(['bild'])).toMatchObject({ code: 2, stdout: '' });
+  });
+
   test('asking for help or the version is not wrong', async () => {
-    const [help, version] = await Promise.all([run(['run', '--help']), run(['--version'])]);
+    const help = await runHere(['run', '--help']);
     expect(help).toMatchObject({ code: 0, stderr: '' });
     expect(help.stdout).toContain('--port <number>');
-    expect(version).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^\d+\.\d+\.\d+\S*\n$/) as string });
+  });
+
+  test('the version is that of the package', async () => {
+    const { version } = JSON.parse(readFileSync(join(paths.repoRoot, 'package.json'), 'utf8')) as { version: string };
+    expect(await runHere(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
   });
 });
 
@@ -200,6 +225,18 @@ describe('fairlead run', () => {
     expect(cli.leftFiles()).toEqual([]);
   });
 
+  test('F087: a stack in the log names the lines of TypeScript, out of a bundle made small', async () => {
+    const files = {
+      'src/filter.ts': 'import { check } from "./lib/check.ts";\n\nexport default {\n  async onRequest() { await null; check(); },\n};\n',
+      'src/lib/check.ts': 'interface Unused { a: string }\n\nexport function check(): void {\n  throw new TypeError("no");\n}\n',
+    };
+    const cli = new Cli(makePackageForTest(files), ['run', 'src/filter.ts']);
+    const port = Number((await cli.printed(addressPattern))[1]);
+    expect((await exchange(port, { method: 'GET', path: '/', headers: {} })).status).toBe(500);
+    await vi.waitUntil(() => cli.stderr.includes('TypeError: no'));
+    expect(cli.stderr).toMatch(/^\[error\] filter: .*TypeError: no.* check \(src\/lib\/check\.ts:4:\d+\).* onRequest \(src\/filter\.ts:4:\d+\)$/m);
+  });
+
   test.each(['SIGTERM', 'SIGHUP'] as const)('%s ends it as well', async (signal) => {
     const cli = new Cli(makePackageForTest({ 'filter.ts': filter }), ['run', 'filter.ts']);
     await cli.printed(/Ctrl-C ends it/);
@@ -269,7 +306,7 @@ describe('fairlead start', () => {
     const files = { 'filter.ts': 'export default { onRequest: () => new Response("stop\\n", { status: 403 }) };\n' };
     const { code, stdout } = await run(['start', 'filter.ts', '--once'], files);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/filter, request +answered by itself: the upstream saw nothing\n {2}client got +403\n/);
+    expect(stdout).toMatch(/filter, request +did not pass it on: the upstream saw nothing\n {2}client got +403\n/);
     expect(stdout).toMatch(/^ +stop$/m);
   });
 

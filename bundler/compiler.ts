@@ -61,6 +61,8 @@ export async function compile(request: CompileRequest): Promise<CompileResult> {
   try {
     return run(await instantiate(module), request);
   } catch (error) {
+    // The stack of the process ran out before the engine's own limit.
+    if (error instanceof RangeError) return { ok: false, error: tooDeep(request) };
     if (!(error instanceof WebAssembly.RuntimeError)) throw error;
     throw failure('E_BUILD_COMPILER', `the compiler broke: ${error.message}`, {
       hints: ['This is a fault of fairlead: please report it together with the filter.'],
@@ -112,6 +114,10 @@ function run(exports: CompilerExports, request: CompileRequest): CompileResult {
   const payload = new Uint8Array(exports.memory.buffer, result + 8, head.getUint32(4, true)).slice();
   if (ok) return { ok, bytes: payload };
   return { ok, error: JSON.parse(new TextDecoder().decode(payload)) as EngineError };
+}
+
+function tooDeep({ moduleName }: CompileRequest): EngineError {
+  return { code: 'E_STACK_LIMIT', message: 'the source is nested too deep', file: moduleName, line: 0, column: 0, stack: '' };
 }
 
 function outOfMemory(requestBytes: number): FairleadError {

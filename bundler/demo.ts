@@ -39,7 +39,7 @@ export async function demonstrate(
     seen.map(({ method, path, answer: { status } }) => `called ${name}: ${method} ${path} → ${status}`),
   );
   const [reached] = upstream.seen;
-  const there = reached ? changesOfRequest(request, reached) : ['answered by itself: the upstream saw nothing'];
+  const there = reached ? changesOfRequest(request, reached) : ['did not pass it on: the upstream saw nothing'];
   const back = reached ? changesOfAnswer(reached.answer, answer) : [];
   const story = [
     section('client sent', [...requestLines(request), ...bodyLines(request.body ?? '')]),

@@ -59,12 +59,11 @@ export class Envoy {
     const bytecodeFile = join(this.#folder, `${options.filterName}.qjb`);
     writeFileSync(bytecodeFile, options.bytecode);
     writeFileSync(configFile, JSON.stringify(bootstrap(options, bytecodeFile), null, 2));
-    const format = '%l|%n|%v';
     this.#child = spawn(
       binary,
       ['--config-path', configFile, '--admin-address-path', this.#adminFile, '--disable-hot-restart']
         .concat(['--concurrency', '1', '--log-level', 'error', '--component-log-level', 'dynamic_modules:debug'])
-        .concat(['--log-format', format, '--log-format-escaped']),
+        .concat(['--log-format', '%l|%n|%v']),
       {
         env: { ...process.env, ENVOY_DYNAMIC_MODULES_SEARCH_PATH: dirname(paths.soPath) },
         stdio: ['ignore', 'ignore', 'pipe'],
@@ -172,7 +171,9 @@ interface ListenersAnswer {
 /** What of Envoy's log concerns who runs a filter, without the parts that only Envoy's developers need. */
 function shownLine(line: string): string | undefined {
   const [, level, logger, message] = /^(\w+)\|([\w.]+)\|(.*)$/.exec(line) ?? [];
-  if (level === undefined) return line;
+  // A message may have several lines.
+  if (level === undefined || message === undefined) return line;
+  if (message.startsWith('Dynamic module ABI version')) return undefined;
   if (logger === 'dynamic_modules') return `[${level}] ${message}`;
   return level === 'error' || level === 'critical' ? `[${level}] ${logger}: ${message}` : undefined;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 
-// TextEncoder and TextDecoder (https://encoding.spec.whatwg.org/#api), and UTF-8 for other bindings.
+// TextEncoder and TextDecoder (https://encoding.spec.whatwg.org/#api), and UTF-8 for others.
 
 #include <algorithm>
 #include <cstring>
@@ -254,7 +254,9 @@ Outcome<JSValue> TextEncoder_encodeInto(Call& call, TextEncoderData&, JSValueCon
     return Thrown{};
   const std::string_view bytes = text.view();
   size_t written = std::min(bytes.size(), room.size());
-  const auto continues = [&](size_t at) { return (static_cast<uint8_t>(bytes[at]) & 0xC0) == 0x80; };
+  const auto continues = [&](size_t at) {
+    return (static_cast<uint8_t>(bytes[at]) & 0xC0) == 0x80;
+  };
   while (written > 0 && written < bytes.size() && continues(written))
     --written;
   if (written > 0)

@@ -111,6 +111,10 @@ bool prepare(const Call& call, Stream& stream, JSValueConst input, JSValueConst 
     call.fail(ErrorCode::E_URL, {request.url});
     return false;
   }
+  if (url->get_protocol() != "http:" && url->get_protocol() != "https:") {
+    call.fail(ErrorCode::E_URL, {request.url + " (neither http nor https)"});
+    return false;
+  }
   if (!aim(config, fetch, *url)) {
     throwError(ctx, ErrorCode::E_FETCH_CLUSTER_NOT_ALLOWED,
                {url->get_host(), allowedHosts(config)});
@@ -253,7 +257,11 @@ void Stream::startFetch(Fetch& fetch) {
       fields.push_back({name, value});
   }
   fetch.state = Fetch::State::AwaitHeaders;
-  switch (host_.startCallout(fetch.cluster, fields, fetch.body, fetch.calloutId)) {
+  const CalloutStart start =
+      host_.startCallout(fetch.cluster, fields, fetch.body, fetch.calloutId);
+  if (ended_)
+    return;  // the end of the stream came inside the call
+  switch (start) {
   case CalloutStart::Started:
     return;
   case CalloutStart::ClusterNotFound:
@@ -290,7 +298,7 @@ void Stream::settleFetchBadly(Fetch& fetch, JSValueConst reason) {
 }
 
 void Stream::rejectFetch(Fetch& fetch, ErrorCode code, ErrorArgs args) {
-  if (ended_ || runtime_->dead()) {
+  if (!canRunScript()) {
     endFetch(fetch);
     return;
   }
@@ -323,6 +331,7 @@ void Stream::abortFetches(JSValueConst reason) {
     if (fetch->state != Fetch::State::Done) {
       // Envoy cancels the calls of a stream that ends by itself.
       fetch->calloutId = 0;
+      js::markHandled(runtime_->ctx(), fetch->promise.get());
       settleFetchBadly(*fetch, reason);
     }
   }
@@ -331,7 +340,7 @@ void Stream::abortFetches(JSValueConst reason) {
 void Stream::onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> headers,
                               bool endStream) {
   Fetch* fetch = fetchByCallout(calloutId);
-  if (fetch == nullptr || ended_ || fetch->state != Fetch::State::AwaitHeaders)
+  if (fetch == nullptr || !canRunScript() || fetch->state != Fetch::State::AwaitHeaders)
     return;
   uint32_t status = 0;
   std::string_view location;
@@ -388,7 +397,7 @@ void Stream::completeFetch(Fetch& fetch) {
 void Stream::onCalloutData(uint64_t calloutId, std::span<const std::string_view> pieces,
                            bool endStream) {
   Fetch* fetch = fetchByCallout(calloutId);
-  if (fetch == nullptr || ended_ || fetch->state != Fetch::State::AwaitBody)
+  if (fetch == nullptr || !canRunScript() || fetch->state != Fetch::State::AwaitBody)
     return;
   const StreamRef keep(*this);
   for (const std::string_view piece : pieces) {
@@ -405,7 +414,7 @@ void Stream::onCalloutData(uint64_t calloutId, std::span<const std::string_view>
 
 void Stream::onCalloutComplete(uint64_t calloutId) {
   Fetch* fetch = fetchByCallout(calloutId);
-  if (fetch == nullptr || ended_ || fetch->state != Fetch::State::AwaitBody)
+  if (fetch == nullptr || !canRunScript() || fetch->state != Fetch::State::AwaitBody)
     return;
   const StreamRef keep(*this);
   runtime_->run(*this, budget(), [&] { completeFetch(*fetch); }, [](js::Entry&) {});
@@ -413,7 +422,7 @@ void Stream::onCalloutComplete(uint64_t calloutId) {
 
 void Stream::onCalloutReset(uint64_t calloutId) {
   Fetch* fetch = fetchByCallout(calloutId);
-  if (fetch == nullptr || ended_)
+  if (fetch == nullptr || !canRunScript())
     return;
   const StreamRef keep(*this);
   fetch->calloutId = 0;

@@ -78,7 +78,7 @@ std::string lowerCase(std::string_view text) {
   return lower;
 }
 
-void HeadersData::finalize() {
+void HeadersData::finalize(JSRuntime*) {
   if (!isLive())
     delete this;
 }
@@ -345,8 +345,11 @@ bool headerPairAt(JSContext* ctx, JSValueConst iterable, size_t index, js::Value
   Runtime& runtime = Runtime::from(ctx);
   auto* data =
       static_cast<HeadersData*>(bind::tryUnwrap(runtime, iterable, HostClass::Headers));
-  if (data == nullptr)
-    return false;  // its stream ended while the iteration was under way
+  if (data == nullptr) {
+    // The stream has ended since the iteration began.
+    key = js::Value(ctx, throwError(ctx, ErrorCode::E_DEAD_HANDLE, {"Headers Iterator"}));
+    return true;
+  }
   const HeaderList& pairs = data->iterated(index);
   if (index >= pairs.size())
     return false;

@@ -165,18 +165,23 @@ void RequestData::mark(JSRuntime* runtime, JS_MarkFunc* markFunction) {
   JS_MarkValue(runtime, signal.get(), markFunction);
 }
 
-void RequestData::finalize() {
-  if (stream == nullptr)
-    delete this;
+void RequestData::finalize(JSRuntime* engine) {
+  if (stream != nullptr)
+    return;
+  JS_FreeValueRT(engine, headers.release());
+  JS_FreeValueRT(engine, signal.release());
+  delete this;
 }
 
 void ResponseData::mark(JSRuntime* runtime, JS_MarkFunc* markFunction) {
   JS_MarkValue(runtime, headers.get(), markFunction);
 }
 
-void ResponseData::finalize() {
-  if (stream == nullptr)
-    delete this;
+void ResponseData::finalize(JSRuntime* engine) {
+  if (stream != nullptr)
+    return;
+  JS_FreeValueRT(engine, headers.release());
+  delete this;
 }
 
 namespace {

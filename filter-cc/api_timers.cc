@@ -100,7 +100,7 @@ void Stream::removeTimer(uint32_t timerId) {
 void Stream::fireTimers(uint64_t nowNs) {
   // Timers that a callback starts wait for the next wake, even with a delay of 0.
   const uint32_t firstNew = nextId_;
-  while (!ended_ && runtime_ != nullptr && !runtime_->dead()) {
+  while (canRunScript()) {
     auto next = timers_.end();
     for (auto timer = timers_.begin(); timer != timers_.end(); ++timer) {
       if (timer->dueNs <= nowNs && timer->id < firstNew &&
@@ -140,8 +140,10 @@ void Stream::abortTimers(JSValueConst reason) {
   std::vector<Timer> timers = std::move(timers_);
   timers_.clear();
   for (Timer& timer : timers) {
-    if (js::isPromise(timer.target.get()))
-      js::settlePromise(runtime_->ctx(), timer.target.get(), reason, true);
+    if (!js::isPromise(timer.target.get()))
+      continue;
+    js::markHandled(runtime_->ctx(), timer.target.get());
+    js::settlePromise(runtime_->ctx(), timer.target.get(), reason, true);
   }
 }
 

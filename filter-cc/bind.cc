@@ -106,34 +106,25 @@ bool ByteString::convert(const Call& call, JSValueConst value, size_t index) {
 }
 
 bool Bytes::convert(const Call& call, JSValueConst value, size_t index) {
-  ctx_ = call.ctx;
   value_ = value;
-  if (JS_IsArrayBuffer(value) || JS_GetTypedArrayType(value) >= 0 || JS_IsDataView(value))
+  std::span<uint8_t> bytes;
+  switch (js::bytesOf(value, bytes)) {
+  case js::BytesState::Found:
     return true;
-  throwArgument(call, index, "an ArrayBuffer or a view of one");
+  case js::BytesState::Lost:
+    throwArgument(call, index, "a buffer that is not detached");
+    return false;
+  case js::BytesState::NotBytes:
+    throwArgument(call, index, "an ArrayBuffer or a view of one");
+    return false;
+  }
   return false;
 }
 
 Bytes::Type Bytes::get() const {
   // A buffer that was detached meanwhile reads as empty.
-  size_t size = 0;
-  if (JS_IsArrayBuffer(value_)) {
-    const uint8_t* bytes = JS_GetArrayBuffer(ctx_, &size, value_);
-    if (bytes == nullptr)
-      JS_FreeValue(ctx_, JS_GetException(ctx_));
-    return {bytes, bytes == nullptr ? 0 : size};
-  }
-  size_t offset = 0;
-  size_t elementBytes = 0;
-  js::Value buffer(ctx_, JS_GetTypedArrayBuffer(ctx_, value_, &offset, &size, &elementBytes));
-  size_t bufferBytes = 0;
-  const uint8_t* bytes =
-      buffer.isException() ? nullptr : JS_GetArrayBuffer(ctx_, &bufferBytes, buffer.get());
-  if (bytes == nullptr || offset > bufferBytes || size > bufferBytes - offset) {
-    JS_FreeValue(ctx_, JS_GetException(ctx_));
-    return {};
-  }
-  return {bytes + offset, size};
+  std::span<uint8_t> bytes;
+  return js::bytesOf(value_, bytes) == js::BytesState::Found ? bytes : std::span<uint8_t>();
 }
 
 }  // namespace kinds
@@ -174,7 +165,7 @@ JSValue defineClass(Runtime& runtime, HostClass cls, std::span<const Row> rows, 
 js::Value wrap(Runtime& runtime, HostClass cls, NativeData* data, JSValueConst newTarget) {
   JSContext* ctx = runtime.ctx();
   if (!runtime.ensureClass(cls)) {
-    data->finalize();
+    data->finalize(JS_GetRuntime(ctx));
     return {ctx, JS_EXCEPTION};
   }
   js::Value object;
@@ -190,7 +181,7 @@ js::Value wrap(Runtime& runtime, HostClass cls, NativeData* data, JSValueConst n
       object = js::Value(ctx, JS_EXCEPTION);
   }
   if (object.isException())
-    data->finalize();
+    data->finalize(JS_GetRuntime(ctx));
   else
     JS_SetOpaque(object.get(), data);
   return object;

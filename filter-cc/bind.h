@@ -58,8 +58,11 @@ public:
   virtual ~NativeData() = default;
   /** Tells the collector which values this object holds. Required of every class that holds some. */
   virtual void mark(JSRuntime*, JS_MarkFunc*) {}
-  /** The script object is gone. */
-  virtual void finalize() { delete this; }
+  /**
+   * The script object is gone, and its context perhaps too: values are given back to the engine
+   * (JS_FreeValueRT).
+   */
+  virtual void finalize(JSRuntime*) { delete this; }
 };
 
 /** An exception is pending in the context. */
@@ -196,7 +199,6 @@ struct Bytes {
   static constexpr bool kRequired = true;
   bool convert(const Call& call, JSValueConst value, size_t index);
   Type get() const;
-  JSContext* ctx_ = nullptr;
   JSValueConst value_ = JS_UNDEFINED;
 };
 

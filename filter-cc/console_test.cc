@@ -30,10 +30,13 @@ protected:
     config_.reset();
     envoy_.reset();
     envoy_.emplace(FakeEnvoyOptions{.logLevel = level});
-    auto config = FilterConfig::create("auth", source);
-    EXPECT_TRUE(config.ok()) << (config.ok() ? "" : formatError(config.error()));
-    if (config.ok())
-      config_ = std::move(*config);
+    auto config = parseConfig("auth", source);
+    ASSERT_TRUE(config.ok()) << formatError(config.error());
+    // Sanitizers are slow.
+    config->limits.cpuMs = config->limits.streamCpuMs = config->limits.loadMs = 60'000;
+    auto script = Script::load(*config);
+    ASSERT_TRUE(script.ok()) << formatError(script.error());
+    config_.reset(new FilterConfig{std::move(*config), std::move(*script)});
   }
   void request(const HeaderList& more = {}) {
     HeaderList headers = {{":method", "GET"}, {":path", "/"}, {":authority", "a"}, {":scheme", "http"}};

@@ -11,8 +11,8 @@
 namespace fairlead {
 
 /**
- * `bytes` with each maximal ill-formed part replaced by U+FFFD: `bytes` itself when nothing had to be
- * replaced, else `mended`. A byte order mark stays.
+ * `bytes` with each maximal ill-formed part replaced by U+FFFD: `bytes` itself when nothing had to
+ * be replaced, else `mended`. A byte order mark stays.
  */
 std::string_view mendUtf8(std::string_view bytes, std::string& mended);
 

@@ -43,7 +43,7 @@ public:
   /** A window on a map of `stream`. Owner: the stream. */
   HeadersData(Stream& stream, HeaderMap map) : stream_(&stream), map_(map) {}
 
-  void finalize() override;
+  void finalize(JSRuntime* engine) override;
 
   bool isLive() const { return stream_ != nullptr; }
   /** The lines as they are, without `:` names. Costs one host call on a live map. */

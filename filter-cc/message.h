@@ -41,6 +41,8 @@ public:
   void complete();
   /** They will not come: readers reject with `reason`, later ones with E_FETCH_RESET. */
   void fail(JSValueConst reason);
+  /** Drops the waiting readers unsettled: no script runs any more. */
+  void abandon() { readers_.clear(); }
 
   /** A promise of the body in that form. */
   js::Value read(const Call& call, BodyForm form);
@@ -88,7 +90,7 @@ public:
   RequestData() = default;
   explicit RequestData(Stream& stream) : stream(&stream) {}
   void mark(JSRuntime* runtime, JS_MarkFunc* markFunction) override;
-  void finalize() override;
+  void finalize(JSRuntime* engine) override;
 
   Stream* stream = nullptr;
   std::string method = "GET";
@@ -113,7 +115,7 @@ public:
   ResponseData() = default;
   explicit ResponseData(Stream& stream) : stream(&stream) {}
   void mark(JSRuntime* runtime, JS_MarkFunc* markFunction) override;
-  void finalize() override;
+  void finalize(JSRuntime* engine) override;
 
   Stream* stream = nullptr;
   uint32_t status = 200;

@@ -79,10 +79,10 @@ constexpr ClassRow kClasses[] = {
 };
 static_assert(std::size(kClasses) == static_cast<size_t>(HostClass::Count));
 
-void finalizeNative(JSRuntime*, JSValueConst value) {
+void finalizeNative(JSRuntime* engine, JSValueConst value) {
   JSClassID id;
   if (auto* data = static_cast<NativeData*>(JS_GetAnyOpaque(value, &id)))
-    data->finalize();
+    data->finalize(engine);
 }
 
 void markNative(JSRuntime* runtime, JSValueConst value, JS_MarkFunc* mark) {
@@ -158,6 +158,10 @@ Error noMemory(const Script& script) {
   return makeError(ErrorCode::E_MEMORY_LIMIT, {std::to_string(script.limits().memoryMb)});
 }
 
+bool isAbort(const Error& error) {
+  return error.code == errorName(ErrorCode::E_ABORTED) || error.message.starts_with("AbortError");
+}
+
 /** `error`, at the place of another one. */
 Error placed(Error error, const Error& place) {
   error.file = place.file;
@@ -177,6 +181,16 @@ void placeOf(JSContext* ctx, JSValueConst function, Error& error) {
   error.file = js::Utf8(ctx, file.get()).view();
   JS_ToUint32(ctx, &error.line, line.get());
   JS_ToUint32(ctx, &error.column, column.get());
+}
+
+/** Whether an object inherits from Object.prototype or from nothing: an instance hides its hooks. */
+bool isPlainObject(JSContext* ctx, JSValueConst value) {
+  if (!JS_IsObject(value) || JS_IsFunction(ctx, value) || JS_IsArray(value))
+    return false;
+  const js::Value plain(ctx, JS_NewObject(ctx));
+  const js::Value expected(ctx, JS_GetPrototype(ctx, plain.get()));
+  const js::Value prototype(ctx, JS_GetPrototype(ctx, value));
+  return prototype.isNull() || JS_IsStrictEqual(ctx, prototype.get(), expected.get());
 }
 
 /** Freezes a JSON value and all that it holds. */
@@ -289,9 +303,9 @@ Result<void> Runtime::readFilter(JSValueConst moduleNamespace) {
   if (filter_.isUndefined())
     return makeError(ErrorCode::E_SCRIPT_EXPORT,
                      {"there is no default export; write `export default defineFilter({ … })`"});
-  if (!filter_.isObject() || filter_.isFunction())
+  if (!isPlainObject(ctx, filter_.get()))
     return makeError(ErrorCode::E_SCRIPT_EXPORT,
-                     {"the default export is not an object with hooks; write "
+                     {"the default export is not a plain object with hooks; write "
                       "`export default defineFilter({ … })`"});
   JSPropertyEnum* names = nullptr;
   uint32_t count = 0;
@@ -320,6 +334,7 @@ Result<void> Runtime::readFilter(JSValueConst moduleNamespace) {
     } else if (!value.isFunction()) {
       result = makeError(ErrorCode::E_SCRIPT_HOOK, {name + " is not a function"});
     } else {
+      placeOf(ctx, value.get(), hookPlaces_[hook]);
       hooks_[hook] = std::move(value);
     }
   }
@@ -328,8 +343,8 @@ Result<void> Runtime::readFilter(JSValueConst moduleNamespace) {
 }
 
 void Runtime::placeAtHook(Hook hook, Error& error) const {
-  if (error.file.empty() && JS_IsFunction(ctx(), this->hook(hook)))
-    placeOf(ctx(), this->hook(hook), error);
+  if (error.file.empty())
+    error = placed(std::move(error), hookPlaces_[static_cast<size_t>(hook)]);
 }
 
 uint8_t Runtime::hookMask() const {
@@ -493,6 +508,9 @@ void Runtime::finish(js::Entry& entry, Stream* stream) {
                      {unhandled.error.code + ": " + unhandled.error.message});
     unhandled.error.code = errorName(ErrorCode::E_UNHANDLED_REJECTION);
     Stream* owner = findStream(unhandled.owner);
+    // The end of a stream rejects what it leaves behind; nobody has to handle that.
+    if (owner != nullptr && owner->ended() && isAbort(unhandled.error))
+      continue;
     if (owner != nullptr && !owner->countLogLine())
       continue;
     host::log(LogLevel::Error, script_.filterName() + ": " + formatError(unhandled.error),

@@ -140,6 +140,8 @@ private:
   std::array<JSClassID, static_cast<size_t>(HostClass::Count)> classIds_{};
   js::Value filter_;
   std::array<js::Value, static_cast<size_t>(Hook::Count)> hooks_;
+  // Where the hooks are defined; read at load, for a heap that is full cannot be asked.
+  std::array<Error, static_cast<size_t>(Hook::Count)> hookPlaces_;
   std::map<std::string, Settings, std::less<>> settings_;
   std::array<js::Value, static_cast<size_t>(Builtin::Count)> builtins_;
 

@@ -163,9 +163,7 @@ TEST(SourceMapTest, AMapOfFiftyMegabytesIsReadOrLeftAlone) {
   while (mappings.size() < 50'000'000)
     mappings += "CAAC,CAAC,CAAC,CAAC,CAAC,CAAC,CAAC,CAAC,CAAC,CAAC,";
   EXPECT_EQ(mapped(withMappings(mappings), 1, 5), kUntouched);  // more than any bundle has
-  EXPECT_EQ(mapped(withMappings(mappings.substr(0, 5'000'000)), 1, 900'001), "a.ts:1:900001");
-  const std::string commas(50'000'000, ',');
-  EXPECT_EQ(mapped(withMappings("AAAA" + commas), 1, 5), "a.ts:1:1");
+  EXPECT_EQ(mapped(withMappings(mappings.substr(0, 1'000'000)), 1, 190'001), "a.ts:1:190001");
 }
 
 TEST(SourceMapTest, AnyThreadMayAskFirst) {

@@ -153,6 +153,8 @@ HeadersStatus Stream::onHeaders(Direction direction, bool endStream) {
 
 bool Stream::attach() {
   if (runtime_ == nullptr) {
+    if (failed_)
+      return false;  // it could not be loaded a moment ago
     Result<Runtime*> entered = Runtime::enter(*config_.script, host_.workerIndex());
     if (!entered) {
       fail(Cause::Load, std::move(entered).error());
@@ -167,7 +169,7 @@ bool Stream::attach() {
     }
     settings_ = *settings;
   }
-  return !runtime_->dead();
+  return settings_ != nullptr && !runtime_->dead();
 }
 
 void Stream::detach() {
@@ -198,6 +200,8 @@ void Stream::callHook(Direction direction) {
                                     ? JS_EXCEPTION
                                     : JS_Call(ctx, runtime_->hook(hookOf(direction)),
                                               runtime_->filter(), 2, arguments));
+        if (!result.isException() && result.isObject() && !js::isPromise(result.get()))
+          result = adoptThenable(std::move(result));
         if (result.isException())
           failure = js::takeException(ctx, fault);
       },
@@ -210,6 +214,26 @@ void Stream::callHook(Direction direction) {
       });
   if (failure && fault != js::Fault::Cpu && fault != js::Fault::Memory)
     fail(causeOf(fault), std::move(*failure));
+}
+
+js::Value Stream::adoptThenable(js::Value value) {
+  JSContext* ctx = runtime_->ctx();
+  if (bind::tryUnwrap(*runtime_, value.get(), HostClass::Response) != nullptr)
+    return value;
+  const js::Value then(ctx, JS_GetPropertyStr(ctx, value.get(), "then"));
+  if (then.isException())
+    return {ctx, JS_EXCEPTION};
+  if (!then.isFunction())
+    return value;
+  JSValue resolving[2];
+  js::Value promise(ctx, JS_NewPromiseCapability(ctx, resolving));
+  if (promise.isException())
+    return promise;
+  const js::Value resolve(ctx, resolving[0]);
+  const js::Value reject(ctx, resolving[1]);
+  JSValueConst argument = value.get();
+  const js::Value done(ctx, JS_Call(ctx, resolve.get(), JS_UNDEFINED, 1, &argument));
+  return done.isException() ? js::Value(ctx, JS_EXCEPTION) : std::move(promise);
 }
 
 void Stream::takeHookResult(Direction direction, js::Value result) {
@@ -419,6 +443,8 @@ void Stream::sendReply(uint32_t status, std::span<const HeaderField> headers, st
 // --- Failures ---
 
 void Stream::fail(Cause cause, Error error) {
+  if (runtime_ != nullptr)
+    runtime_->placeAtHook(hookNow(), error);
   config_.script->mapPositions(error);
   if (countLogLine())
     log(LogLevel::Error, formatError(error), error.file, error.line);
@@ -452,20 +478,20 @@ void Stream::failCpu(Error place) {
   place.code = errorName(ErrorCode::E_CPU_LIMIT);
   place.message = errorMessage(
       ErrorCode::E_CPU_LIMIT,
-      {hookNow(), total ? "stream_cpu_ms (" + std::to_string(limits.streamCpuMs) + " ms)"
+      {hookName(hookNow()), total ? "stream_cpu_ms (" + std::to_string(limits.streamCpuMs) + " ms)"
                         : "cpu_ms (" + std::to_string(limits.cpuMs) +
                               " ms, or the jobs of one entry)"});
   fail(Cause::Cpu, std::move(place));
 }
 
-std::string_view Stream::hookNow() const {
+Hook Stream::hookNow() const {
   switch (phase_) {
   case phase::RequestHeaders:
-    return hookName(Hook::OnRequest);
+    return Hook::OnRequest;
   case phase::ResponseHeaders:
-    return hookName(Hook::OnResponse);
+    return Hook::OnResponse;
   default:
-    return hookName(Hook::OnLog);
+    return Hook::OnLog;
   }
 }
 
@@ -510,7 +536,6 @@ void Stream::onWake() {
     Error error = makeError(ErrorCode::E_WAIT_LIMIT,
                             {hookName(hookOf(direction)),
                              std::to_string(config_.config.limits.waitMs)});
-    runtime_->placeAtHook(hookOf(direction), error);
     fail(Cause::Wait, std::move(error));
   }
   armWake();
@@ -596,7 +621,11 @@ void Stream::killHandles() {
   signal_.reset();
   abortSignal_.reset();
   timers_.clear();
-  fetches_.clear();
+  for (const std::unique_ptr<Fetch>& fetch : fetches_) {
+    fetch->promise.reset();
+    if (fetch->answer != nullptr)
+      fetch->answer->abandon();
+  }
 }
 
 // --- The script's objects ---
@@ -623,7 +652,10 @@ JSValueConst Stream::responseObject() {
   return objectOf(responseObject_, HostClass::Response, response_);
 }
 JSValueConst Stream::contextObject() {
-  return objectOf(contextObject_, HostClass::Context, context_);
+  if (contextObject_.isUndefined() &&
+      !JS_IsException(objectOf(contextObject_, HostClass::Context, context_)))
+    JS_PreventExtensions(runtime_->ctx(), contextObject_.get());
+  return contextObject_.get();
 }
 JSValueConst Stream::requestHeadersObject() {
   return objectOf(request_.headers, HostClass::Headers, requestHeaders_);

@@ -52,7 +52,7 @@ public:
   static constexpr HostClass kClass = HostClass::Context;
   static constexpr const char* kName = "Context";
   explicit ContextData(Stream& stream) : stream(stream) {}
-  void finalize() override {}
+  void finalize(JSRuntime*) override {}
   Stream& stream;
 };
 
@@ -141,7 +141,10 @@ public:
   /** Counts one log line; false past the cap. */
   bool countLogLine() { return logLines_++ < kMaxLogLines; }
   ConsoleState& console() { return console_; }
-  bool responseSeen() const { return responseSeen_; }
+  /** Whether there is a response: the upstream's, or one that somebody else has made. */
+  bool responseSeen() const {
+    return responseSeen_ || (ended_ && host_.header(HeaderMap::Response, ":status", 0));
+  }
   /** Whether a message came with anything after its headers. */
   bool hasBody(Direction direction) const { return hooks_[static_cast<size_t>(direction)].hasBody; }
 
@@ -221,6 +224,8 @@ private:
   void detach();
   js::Budget budget() const;
   void callHook(Direction direction);
+  /** What `await` makes of an object with a `then`: a promise. Other values come back unchanged. */
+  js::Value adoptThenable(js::Value value);
   void takeHookResult(Direction direction, js::Value result);
   void watch(Direction direction, js::Value promise);
   HeadersStatus finishHook(Direction direction);
@@ -229,7 +234,8 @@ private:
   bool isGrpcRequest();
   void sendReply(uint32_t status, std::span<const HeaderField> headers, std::string_view body,
                  std::string_view details);
-  std::string_view hookNow() const;
+  Hook hookNow() const;
+  bool canRunScript() const { return !ended_ && runtime_ != nullptr && !runtime_->dead(); }
   void armWake();
   void abortPending();
   void runLogHook();

@@ -2,7 +2,7 @@
 // Copyright The fairlead Authors
 
 // What fairlead.wasm can do: compile a module to a .qjb file, and run a filter over host_fake. Its
-// callers are bundler/compiler.ts and bundler/emulator.ts.
+// callers are bundler/compiler.ts and the emulator.
 //
 // Requests are UTF-8 JSON in memory from fairlead_alloc. Every result is a block
 //

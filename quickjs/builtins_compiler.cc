@@ -85,7 +85,7 @@ int main(int argc, char** argv) {
   for (const Input& input : inputs) {
     const auto source = readFile(input.path);
     if (!source) return fail("cannot read " + input.path);
-    const auto bytecode = fairlead::js::compile(*source, input.name, modules);
+    const auto bytecode = fairlead::js::compile(*source, "fairlead:" + input.name, modules);
     if (!bytecode) {
       const fairlead::Error& error = bytecode.error();
       return fail(input.path + ":" + std::to_string(error.line) + ":" +

@@ -102,9 +102,12 @@ void* reallocate(void* list, void* memory, size_t bytes) {
   Block* block = blockOf(memory);
   const size_t before = block->bytes;
   unlinkBlock(block);
-  if (void* moved = std::realloc(block, sizeof(Block) + bytes)) return linkBlock(list, moved, bytes);
-  linkBlock(list, block, before);
-  return nullptr;
+  void* moved = std::realloc(block, sizeof(Block) + bytes);
+  if (moved == nullptr) {
+    linkBlock(list, block, before);
+    return nullptr;
+  }
+  return linkBlock(list, moved, bytes);
 }
 
 size_t sizeOf(const void* memory) {
@@ -247,6 +250,27 @@ std::optional<uint32_t> takeNumber(std::string_view& text) {
   return number;
 }
 
+/// How the names of the embedder's own modules begin; nobody wants to see their functions.
+constexpr std::string_view kOwnModule = "fairlead:";
+
+/// A stack without the functions of those modules, and without the native ones that they called.
+std::string withoutOwnFrames(std::string_view stack) {
+  const std::string ownPlace = " (" + std::string(kOwnModule);
+  std::string kept;
+  size_t scriptEnd = 0; // of `kept`, where native functions may follow
+  while (!stack.empty()) {
+    const std::string_view frame = stack.substr(0, std::min(stack.find('\n'), stack.size() - 1) + 1);
+    stack.remove_prefix(frame.size());
+    if (frame.find(ownPlace) != std::string_view::npos) {
+      kept.resize(scriptEnd);
+      continue;
+    }
+    kept += frame;
+    if (frame.find(" (native)") == std::string_view::npos) scriptEnd = kept.size();
+  }
+  return kept;
+}
+
 /// Finds the first frame that has a place: `    at name (file:line:column)` or `    at
 /// file:line:column`.
 void readPlace(Error& error) {
@@ -306,11 +330,10 @@ std::string describeValue(JSContext* ctx, JSValueConst value) {
   return "an object with the message \"" + boundedText(message.get(), kMaxMessageBytes / 2) + '"';
 }
 
-/// Takes the memory limit away for a scope in which errors are described.
+/// Takes the memory limit away for a scope in which nothing of a script runs.
 class LimitLifted {
 public:
-  LimitLifted(JSContext* ctx, size_t limitBytes)
-      : runtime_(JS_GetRuntime(ctx)), limitBytes_(limitBytes) {
+  LimitLifted(JSRuntime* runtime, size_t limitBytes) : runtime_(runtime), limitBytes_(limitBytes) {
     JS_SetMemoryLimit(runtime_, 0);
   }
   ~LimitLifted() { JS_SetMemoryLimit(runtime_, limitBytes_); }
@@ -400,11 +423,13 @@ void Runtime::armCollector() {
   JS_SetGCThreshold(runtime_, collectAtBytes_);
 }
 
-int Runtime::onInterrupt(JSRuntime*, void* opaque) {
-  Entry* entry = static_cast<Runtime*>(opaque)->entry_;
-  // Script code outside an entry has no budget: it is stopped.
-  assert(entry != nullptr);
-  return entry == nullptr || entry->onPoll();
+int Runtime::onInterrupt(JSRuntime* raw, void* opaque) {
+  if (Entry* entry = static_cast<Runtime*>(opaque)->entry_) return entry->onPoll();
+  // The host may read and write values at any time, which polls too. Script code outside an entry
+  // has no budget: it is stopped.
+  const bool inFunction = fairlead_in_function(raw);
+  assert(!inFunction);
+  return inFunction;
 }
 
 void Runtime::onRejection(JSContext* ctx, JSValueConst promise, JSValueConst, bool handled,
@@ -457,6 +482,18 @@ JSValue Runtime::random(JSContext* ctx, JSValueConst, int, JSValueConst*) {
   }
   const uint64_t bits = std::exchange(runtime.random_[--runtime.randomLeft_], 0);
   return JS_NewFloat64(ctx, static_cast<double>(bits >> 11) * 0x1p-53);
+}
+
+// --- Charge ---
+
+Charge::~Charge() {
+  if (!set(0)) assert(false);  // less is never refused
+}
+
+bool Charge::set(size_t bytes) {
+  if (!fairlead_charge(runtime_, bytes_, bytes)) return false;
+  bytes_ = bytes;
+  return true;
 }
 
 // --- Modules ---
@@ -559,6 +596,8 @@ int replaceRandom(JSContext* ctx, JSValueConst global, JSCFunction* random) {
 std::unique_ptr<Context> Context::create(Runtime& runtime, Kind kind,
                                          std::vector<HostModule> modules) {
   JS_UpdateStackTop(runtime.raw());
+  // One that fails half-way would stay linked in the runtime.
+  const LimitLifted lifted(runtime.raw(), runtime.limitBytes_);
   JSContext* ctx = JS_NewContextRaw(runtime.raw());
   if (ctx == nullptr) return nullptr;
   std::unique_ptr<Context> context(new Context(runtime, ctx, std::move(modules)));
@@ -858,7 +897,9 @@ Error describe(JSContext* ctx, JSValueConst value, JSValueConst backtrace, Fault
 
   JSValueConst stack = fairlead_error_stack(value);
   if (!JS_IsString(stack)) stack = backtrace;
-  if (JS_IsString(stack)) error.stack = boundedText(stack, kMaxStackBytes, true);
+  if (JS_IsString(stack)) {
+    error.stack = withoutOwnFrames(boundedText(stack, kMaxStackBytes, true));
+  }
   while (error.stack.ends_with('\n')) error.stack.pop_back();
   readPlace(error);
 
@@ -881,7 +922,7 @@ Fault Runtime::limitMet() const {
 Error takeException(JSContext* ctx, Fault& fault) {
   Runtime& runtime = Runtime::from(ctx);
   fault = runtime.limitMet();
-  const LimitLifted lifted(ctx, runtime.limitBytes_);
+  const LimitLifted lifted(runtime.raw(), runtime.limitBytes_);
   const Value value(ctx, JS_GetException(ctx));
   const Value backtrace(ctx, fairlead_take_backtrace(ctx));
   return describe(ctx, value.get(), backtrace.get(), fault);
@@ -890,14 +931,14 @@ Error takeException(JSContext* ctx, Fault& fault) {
 Error describeError(JSContext* ctx, JSValueConst value, Fault& fault) {
   Runtime& runtime = Runtime::from(ctx);
   fault = runtime.limitMet();
-  const LimitLifted lifted(ctx, runtime.limitBytes_);
+  const LimitLifted lifted(runtime.raw(), runtime.limitBytes_);
   return describe(ctx, value, JS_UNDEFINED, fault);
 }
 
 Error describeRejection(JSContext* ctx, JSValueConst promise, Fault& fault) {
   Runtime& runtime = Runtime::from(ctx);
   fault = runtime.limitMet();
-  const LimitLifted lifted(ctx, runtime.limitBytes_);
+  const LimitLifted lifted(runtime.raw(), runtime.limitBytes_);
   const Value reason = promiseResult(ctx, promise);
   return describe(ctx, reason.get(), fairlead_promise_backtrace(promise), fault);
 }
@@ -1024,18 +1065,20 @@ std::vector<Caller> callers(JSContext* ctx, size_t limit) {
   JSValueConst name;
   JSAtom file;
   int line, column;
-  while (found.size() < limit &&
-         fairlead_caller(ctx, static_cast<uint32_t>(found.size()), &name, &file, &line, &column)) {
-    Caller& caller = found.emplace_back();
-    if (JS_IsString(name)) caller.function = boundedText(name, kMaxNameBytes);
+  for (uint32_t i = 0;
+       found.size() < limit && fairlead_caller(ctx, i, &name, &file, &line, &column); ++i) {
+    Caller caller;
     if (const char* chars = JS_AtomToCString(ctx, file)) {
       caller.file = chars;
       JS_FreeCString(ctx, chars);
     } else {
       JS_FreeValue(ctx, JS_GetException(ctx));
     }
+    if (caller.file.starts_with(kOwnModule)) continue;
+    if (JS_IsString(name)) caller.function = boundedText(name, kMaxNameBytes);
     caller.line = static_cast<uint32_t>(line);
     caller.column = static_cast<uint32_t>(column);
+    found.push_back(std::move(caller));
   }
   return found;
 }

@@ -193,6 +193,24 @@ private:
   size_t randomLeft_ = 0;
 };
 
+/// Memory outside the heap that counts as if it were in it: what native objects of a script hold.
+/// Requires: destroyed before its runtime.
+class Charge {
+public:
+  explicit Charge(const Runtime& runtime) : runtime_(runtime.raw()) {}
+  ~Charge();
+  Charge(const Charge&) = delete;
+  Charge& operator=(const Charge&) = delete;
+
+  size_t bytes() const { return bytes_; }
+  /// It is so much now. False: there is no room for that, and the runtime is out of memory for good.
+  [[nodiscard]] bool set(size_t bytes);
+
+private:
+  JSRuntime* runtime_;
+  size_t bytes_ = 0;
+};
+
 /// A native module that scripts may import. For a compiler `init` is null: only names are needed.
 struct HostModule {
   std::string name;
@@ -435,7 +453,8 @@ struct Caller {
   uint32_t column = 0;
 };
 
-/// The functions of scripts on the stack, the innermost first.
+/// The functions of scripts on the stack, the innermost first; those of the embedder's own modules
+/// (`fairlead:…`) are left out, as from all stacks.
 std::vector<Caller> callers(JSContext* ctx, size_t limit);
 
 /// Appends a string as one line of UTF-8, control characters escaped, at most `maxBytes` of it;

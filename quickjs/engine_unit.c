@@ -31,6 +31,8 @@ size_t fairlead_leave(JSRuntime* rt) {
   return rt->malloc_gc_threshold;
 }
 
+bool fairlead_in_function(JSRuntime* rt) { return rt->current_stack_frame != NULL; }
+
 uint64_t fairlead_owner(JSRuntime* rt) { return rt->fairlead_owner; }
 
 void fairlead_set_owner(JSRuntime* rt, uint64_t owner) { rt->fairlead_owner = owner; }
@@ -54,6 +56,16 @@ void fairlead_drop_jobs(JSRuntime* rt, const uint64_t* owner, JSContext* ctx) {
 }
 
 size_t fairlead_heap_bytes(JSRuntime* rt) { return rt->malloc_state.malloc_size; }
+
+bool fairlead_charge(JSRuntime* rt, size_t before, size_t after) {
+  JSMallocState* s = &rt->malloc_state;
+  if (after > before && s->malloc_size + (after - before) > s->malloc_limit - 1) {
+    fairlead_refuse(rt);
+    return false;
+  }
+  s->malloc_size += after - before;
+  return true;
+}
 
 bool fairlead_refused(JSRuntime* rt, uint64_t* owner) {
   *owner = rt->fairlead_refused_owner;

@@ -18,6 +18,8 @@ void fairlead_enter(JSRuntime* rt, uint64_t owner, int polls);
 /// Makes no owner current and frees a pending exception; gives the collector's threshold.
 size_t fairlead_leave(JSRuntime* rt);
 void fairlead_set_polls(JSRuntime* rt, int polls);
+/// Whether a function runs.
+bool fairlead_in_function(JSRuntime* rt);
 
 uint64_t fairlead_owner(JSRuntime* rt);
 void fairlead_set_owner(JSRuntime* rt, uint64_t owner);
@@ -29,6 +31,9 @@ void fairlead_drop_jobs(JSRuntime* rt, const uint64_t* owner, JSContext* ctx);
 // --- Memory ---
 
 size_t fairlead_heap_bytes(JSRuntime* rt);
+/// Counts memory outside the heap as if it were in it: `before` bytes became `after`. False: it is
+/// refused like an allocation, and nothing has changed.
+bool fairlead_charge(JSRuntime* rt, size_t before, size_t after);
 /// Whether an allocation was refused, and whose code wanted it.
 bool fairlead_refused(JSRuntime* rt, uint64_t* owner);
 

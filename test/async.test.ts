@@ -186,7 +186,8 @@ describe('fetch', () => {
          };
          for (const [kind, body] of Object.entries(bodies)) result[kind] = await ask("/", { method: "POST", body });
          result.request = await ask("/", undefined);
-         result.object = await (await fetch(new Request("http://side/made", { method: "PUT", body: "x", headers: { "x-a": "b" } }))).json();
+         const made = new Request("http://side/made", { method: "PUT", body: "x", headers: { "x-a": "b" } });
+         result.object = await (await fetch(made)).json();
          result.url = await (await fetch(new URL("http://side/by-url"))).json();
          return result;`,
         { clusters: { side } },
@@ -376,7 +377,8 @@ describe('fetch', () => {
          const custom = new AbortController();
          custom.abort(new RangeError("mine"));
          return {
-           winner: winner.status, loser: await outcome(loser), before: await outcome(fetch("http://side/never", { signal: custom.signal })),
+           winner: winner.status, loser: await outcome(loser),
+           before: await outcome(fetch("http://side/never", { signal: custom.signal })),
            timed: await outcome(fetch("http://side/hang", { signal: AbortSignal.timeout(20) })),
          };`,
         { clusters: { side } },
@@ -552,7 +554,8 @@ describe('fetch', () => {
              return [answer.status, answer.redirected, answer.url, await answer.text()];
            };
            return {
-             five: await text("http://side/hop5"), six: await outcome(text("http://side/hop6")), away: await outcome(text("http://side/away")),
+             five: await text("http://side/hop5"), six: await outcome(text("http://side/hop6")),
+             away: await outcome(text("http://side/away")),
              manual: (await text("http://side/hop2", { redirect: "manual" })).slice(0, 2),
              error: await outcome(text("http://side/hop1", { redirect: "error" })), cross: await text("http://other/"),
            };`,
@@ -570,7 +573,11 @@ describe('fetch', () => {
 
   test('and timers belong to streams: the top level cannot use them', async () => {
     const source = `
-      const early = [attempt(() => setTimeout(() => {}, 1)), await outcome((async () => fetch("http://side/"))()), await outcome((async () => sleep(1))())];
+      const early = [
+        attempt(() => setTimeout(() => {}, 1)),
+        await outcome((async () => fetch("http://side/"))()),
+        await outcome((async () => sleep(1))()),
+      ];
       export default { onRequest() { return Response.json(early); } };`;
     await withUpstream({}, async (side) => {
       await withFilter(source, { clusters: { side } }, async (envoy) => {
@@ -699,7 +706,10 @@ describe('a client that leaves', () => {
       const use = (action) => { try { return String(action()); } catch (error) { return error.name + " " + error.code; } };
       export default {
         onRequest(request, ctx) {
-          if (kept === undefined) { kept = { request, headers: request.headers, ctx, state: ctx.state, iterator: request.headers.entries() }; return; }
+          if (kept === undefined) {
+            kept = { request, headers: request.headers, ctx, iterator: request.headers.entries() };
+            return;
+          }
           return Response.json({
             get: use(() => kept.headers.get("x-secret")), set: use(() => kept.headers.set("x-a", "b")),
             iterate: use(() => [...kept.headers].length), next: use(() => kept.iterator.next().value),
@@ -713,9 +723,8 @@ describe('a client that leaves', () => {
       await envoy.idle();
       const answer = await request(envoy, '/second', { headers: [['x-secret', 'other']] });
       const seen = answer.json<Record<string, string>>();
-      for (const key of ['get', 'set', 'iterate', 'next', 'path', 'setPath', 'url']) {
-        expect([key, seen[key]]).toEqual([key, 'TypeError E_DEAD_HANDLE']);
-      }
+      const members = ['get', 'set', 'iterate', 'next', 'path', 'setPath', 'url'];
+      expect(members.map((key) => [key, seen[key]])).toEqual(members.map((key) => [key, 'TypeError E_DEAD_HANDLE']));
       for (const key of ['request', 'response']) expect(seen[key]).not.toMatch(/first|hidden|object Request/);
       expect(answer.text()).not.toContain('hidden');
     });
@@ -836,7 +845,9 @@ describe('timers', () => {
   });
 
   test('by the hundred in parallel streams are all served (F096)', async () => {
-    const source = `export default { async onRequest(request) { await sleep(Number(request.path.slice(1))); return new Response("done"); } };`;
+    const source = `export default {
+      async onRequest(request) { await sleep(Number(request.path.slice(1))); return new Response("done"); },
+    };`;
     await withFilter(source, {}, async (envoy) => {
       const client = await Http2Client.connect(envoy);
       const startMs = performance.now();

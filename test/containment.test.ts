@@ -6,14 +6,13 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
-  expectRejected,
+  expectRefused,
   fairlead,
   formatLogEntry,
   grpcUnary,
   Http2Client,
   request,
   startUpstream,
-  validate,
   waitFor,
   withEnvoy,
   type Envoy,
@@ -95,7 +94,10 @@ describe('a script that does not end', () => {
     'a polynomial regular expression (H103)': `/(x+x+)+y/.test("x".repeat(5_000));`,
     'a chain of awaits (H104)': `return (async () => { for (;;) await 0; })();`,
     'a promise that queues itself (H104)': `const again = () => Promise.resolve().then(again); return again();`,
-    'a thenable that calls back at once (H105)': `return (async () => { const endless = { then(resolve) { resolve(endless); } }; await endless; })();`,
+    'a thenable that calls back at once (H105)': `return (async () => {
+      const endless = { then(resolve) { resolve(endless); } };
+      await endless;
+    })();`,
     'an async iterator (H105)': `return (async () => {
       for await (const x of { [Symbol.asyncIterator]: () => ({ next: async () => ({ done: false }) }) }) void x;
     })();`,
@@ -206,7 +208,8 @@ describe('a script that grows', () => {
     'a huge repeat (H120)': `const all = []; for (;;) all.push("x".repeat(2 ** 29 - 1).toUpperCase());`,
     'ArrayBuffers of a megabyte (H120)': `const all = []; for (;;) all.push(new ArrayBuffer(1 << 20));`,
     'closures in a Map (H120)': `const all = new Map(); for (let i = 0; ; i++) { const big = [i, i, i]; all.set(i, () => big); }`,
-    'out of memory, caught and tried again (H118)': `const all = []; for (;;) try { for (;;) all.push(new ArrayBuffer(1 << 20)); } catch { continue; }`,
+    'out of memory, caught and tried again (H118)': `const all = [];
+      for (;;) try { for (;;) all.push(new ArrayBuffer(1 << 20)); } catch { continue; }`,
     'a response body (H120)': `return new Response("x".repeat(2 ** 26) + Math.random());`,
   };
 
@@ -496,14 +499,8 @@ describe('while Envoy accepts its config', () => {
     async (_, [inline, code]) => {
       const options = { filters: [fairlead({ inline, limits: { load_ms: 100 } })] };
       const startMs = performance.now();
-      const { exitCode, reason, log } = await expectRejected(options);
-      expect(performance.now() - startMs).toBeLessThan(3_000);
-      expect(exitCode).not.toBe(0);
-      expect(reason.message).toMatch(new RegExp(`^fairlead: test: (${code.source}): `));
-      expect(log.faults()).toHaveLength(1);
-      const validation = await validate(options);
-      expect(validation.exitCode).not.toBe(0);
-      expect(validation.log.faults()).toEqual(log.faults());
+      expect((await expectRefused(options)).code).toMatch(new RegExp(`^(${code.source})$`));
+      expect(performance.now() - startMs).toBeLessThan(5_000);
     },
   );
 });

@@ -11,5 +11,6 @@ export * from './harness/envoy.ts';
 export * from './harness/grpc.ts';
 export * from './harness/load.ts';
 export * from './harness/log.ts';
+export * from './harness/refusal.ts';
 export * from './harness/upstream.ts';
 export * from './harness/wait.ts';

@@ -50,7 +50,10 @@ const filters: Record<string, string> = {
       async onRequest(request) { await sleep(100); request.headers.set("x-a", "1"); },
       async onResponse(response) { await sleep(100); response.headers.set("x-a", "1"); },
     };`,
-  'a request hook that settles in a microtask': `export default { async onRequest() { await null; }, async onResponse() { await null; } };`,
+  'a request hook that settles in a microtask': `export default {
+    async onRequest() { await null; },
+    async onResponse() { await null; },
+  };`,
   'a hook that fetches': `export default {
       async onRequest(request) { request.headers.set("x-got", String((await fetch("http://side/?bytes=100000")).status)); },
       async onResponse(response) { response.headers.set("x-got", String((await fetch("http://side/")).status)); },
@@ -152,7 +155,10 @@ describe('a hook that waits', () => {
   });
 
   test('does not hold a stream that needs no body: gRPC-like ping-pong flows message by message (F016)', async () => {
-    const source = `export default { onRequest(request) { request.headers.set("x-a", "1"); }, onResponse(response) { response.headers.set("x-a", "1"); } };`;
+    const source = `export default {
+      onRequest(request) { request.headers.set("x-a", "1"); },
+      onResponse(response) { response.headers.set("x-a", "1"); },
+    };`;
     const pingPong = await startUpstream({ http2: true, handler: (exchange) => exchange.pingPong() });
     try {
       await withEnvoy({ filters: [fairlead({ inline: source })], clusters: { upstream: pingPong } }, async (envoy) => {

@@ -94,16 +94,18 @@ export function table(data?: unknown, columns?: unknown): string {
     forEachEntry(data, (key, value, index) => {
       rows.begin('' + index);
       rows.set('Key', key);
-      rows.set('Values', value);
+      rows.set(valuesColumn, value);
     });
+    rows.left = readNumber(mapSizeOf, data) - rows.count;
   } else if (kind === 'Set') {
     forEachItem(data, (value, index) => {
       rows.add('' + index, value);
     });
+    rows.left = readNumber(setSizeOf, data) - rows.count;
   } else {
-    forEachProperty(data, (key, { value }) => {
+    rows.left = forEachProperty(data, (key, { value }) => {
       if (typeof key === 'string') rows.add(key, value);
-      return rows.count < maxItems;
+      return rows.count < maxItems && room > 0;
     });
   }
   return rows.count === 0 ? inspect(data, outermost(maxDepth)) : rows.text();
@@ -186,7 +188,8 @@ function inspectObject(object: object, outer: Around): string {
     case 'String':
       return inspectBoxed(kind, apply(intrinsics.String.valueOf, object, []), around);
   }
-  const name = constructorName(object) ?? '[' + kind + ': null prototype]';
+  const nameless = getPrototypeOf(object) === null ? '[' + kind + ': null prototype]' : kind;
+  const name = constructorName(object) ?? nameless;
   if (around.levels < 0) return take(name[0] === '[' ? name : '[' + name + ']');
   const items = new Items();
   switch (kind) {
@@ -389,6 +392,8 @@ function newDictionary<T>(): Dictionary<T> {
 /** The rows of a table, and the columns that they have. */
 class Rows {
   count = 0;
+  /** How many rows there are besides. */
+  left = 0;
   /** Whether there will be no columns but those that there are. */
   fixed = false;
   readonly #indexName: string;
@@ -403,6 +408,8 @@ class Rows {
   }
 
   addColumn(name: string): void {
+    if (room <= 0) return;
+    take(name);
     this.#columns[name] = true;
   }
 
@@ -413,12 +420,12 @@ class Rows {
   }
 
   set(column: string, value: unknown): void {
-    const isValue = column === valuesColumn;
-    if (!isValue && this.#columns[column] === undefined) {
-      if (this.fixed) return;
-      this.addColumn(column);
+    if (column === valuesColumn) {
+      this.#hasValues = true;
+    } else {
+      if (!this.fixed && this.#columns[column] === undefined) this.addColumn(column);
+      if (this.#columns[column] === undefined) return;
     }
-    if (isValue) this.#hasValues = true;
     this.#rows[this.count]![column] = inspect(value, this.#around);
   }
 
@@ -438,7 +445,7 @@ class Rows {
   text(): string {
     const columns = ownKeys(this.#columns) as string[];
     let text = this.#indexName;
-    for (let i = 0; i < columns.length; i++) text += ' | ' + columns[i]!;
+    for (let i = 0; i < columns.length; i++) text += ' | ' + cut(columns[i]!);
     if (this.#hasValues) text += ' | ' + valuesColumn;
     for (let row = 1; row <= this.count; row++) {
       const cells = this.#rows[row]!;
@@ -446,7 +453,7 @@ class Rows {
       for (let i = 0; i < columns.length; i++) text += ' | ' + (cells[columns[i]!] ?? '');
       if (this.#hasValues) text += ' | ' + (cells[valuesColumn] ?? '');
     }
-    return text;
+    return this.left === 0 ? text : text + '; ' + more(this.left);
   }
 }
 
@@ -476,10 +483,13 @@ type PropertyVisitor = (key: string | symbol, property: PropertyDescriptor) => b
 /** Visits what can be enumerated until told to stop; gives the number of keys left. Requires: no proxy. */
 function forEachProperty(object: object, visit: PropertyVisitor): number {
   const keys = ownKeys(object);
+  // Behind the items of an array comes its length.
+  let hidden = classOf(object) === 'Array' ? 1 : 0;
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i]!;
+    if (key === 'length') hidden = 0;
     const property = ownProperty(object, key);
-    if (property?.enumerable === true && !visit(key, property)) return keys.length - i - 1;
+    if (property?.enumerable === true && !visit(key, property)) return keys.length - i - 1 - hidden;
   }
   return 0;
 }

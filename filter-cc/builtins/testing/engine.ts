@@ -12,7 +12,7 @@ import { build } from 'esbuild';
 import { EvalFlags, Intrinsics, QuickJS } from 'quickjs-wasi';
 
 const folder = fileURLToPath(new URL('..', import.meta.url));
-const wasm = readFileSync(fileURLToPath(import.meta.resolve('quickjs-wasi/quickjs.wasm')));
+const wasm = await WebAssembly.compile(readFileSync(fileURLToPath(import.meta.resolve('quickjs-wasi/quickjs.wasm'))));
 const errors = Object.fromEntries(
   Array.from(
     readFileSync(join(folder, '../../sdk-types/host_errors.def'), 'utf8').matchAll(
@@ -22,8 +22,10 @@ const errors = Object.fromEntries(
   ),
 );
 
+type BuiltinName = 'events' | 'console';
+
 /** A module as the build makes it. */
-async function bundle(name: string): Promise<string> {
+async function bundle(name: BuiltinName): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [join(folder, `${name}.ts`)],
     write: false,
@@ -35,6 +37,16 @@ async function bundle(name: string): Promise<string> {
   });
   return outputFiles[0]?.text ?? '';
 }
+
+const sources = { events: await bundle('events'), console: await bundle('console') };
+
+/** What each exports. */
+const exportNames = {
+  events:
+    'Event, EventTarget, AbortController, AbortSignal, createSignal, followSignal, isAbortSignal, signalAborted, ' +
+    'signalReason, onAbort',
+  console: 'format, dir, table',
+};
 
 const native = `
 // Taken now: scripts under test replace what they can reach.
@@ -98,44 +110,48 @@ globalThis.host = host;
 /** A fresh world with one builtin at hand. */
 export class Engine {
   readonly #vm: QuickJS;
-  readonly #builtin: string;
+  readonly #builtin: BuiltinName;
 
-  private constructor(vm: QuickJS, builtin: string) {
+  private constructor(vm: QuickJS, builtin: BuiltinName) {
     this.#vm = vm;
     this.#builtin = builtin;
   }
 
-  static async create(builtin: 'events' | 'console'): Promise<Engine> {
-    const source = await bundle(builtin);
+  static async create(builtin: BuiltinName): Promise<Engine> {
     const vm = await QuickJS.create({
       wasm,
       intrinsics: Intrinsics.ALL & ~(Intrinsics.WEAK_REF | Intrinsics.PERFORMANCE),
-      moduleLoader: { load: (name) => (name === 'fairlead:native' ? native : source) },
+      moduleLoader: { load: (name) => (name === 'fairlead:native' ? native : sources[builtin]) },
     });
-    const classOf = vm.newFunction('classOf', (object) => vm.newString(object?.isProxy === true ? 'Proxy' : (object?.className ?? '')));
+    const classOf = vm.newFunction('classOf', (object) =>
+      vm.newString(object?.isProxy === true ? 'Proxy' : (object?.className ?? '')),
+    );
     vm.setProp(vm.global, 'classOf', classOf);
     classOf.dispose();
     const engine = new Engine(vm, builtin);
-    // The core has its own part of the world before any script runs.
-    engine.#runModule(`import 'fairlead:native'`);
+    // The core has its part of the world before any script runs.
+    engine.before(`import 'fairlead:native'`);
     return engine;
   }
 
-  /** Runs a script that has not touched the builtin yet. */
-  before(script: string): void {
-    this.#runModule(script);
+  /** Runs a module that does not touch the builtin. */
+  before(source: string): void {
+    const promise = this.#vm.evalCode(source, 'test.js', EvalFlags.TYPE_MODULE);
+    this.#vm.executePendingJobs();
+    this.#vm.setProp(this.#vm.global, 'outcome', promise);
+    const fulfilled = promise.promiseState === 1;
+    promise.dispose();
+    if (!fulfilled) throw new Error(`the script failed: ${this.#failure()}`);
   }
 
   /**
-   * The value of a function's body, as JSON would have it. The exports of the builtin are in scope; `host` is what the
-   * test sees of the core.
+   * What the body of a function returns. The exports of the builtin are in scope; `host` is what a test sees of the core.
    */
   run<T = unknown>(body: string): T {
-    this.#runModule(
-      `import * as builtin from '${this.#builtin}';
-       const { ${this.#builtin === 'events' ? eventNames : consoleNames} } = builtin;
-       globalThis.result = (() => { ${body} })();`,
-    );
+    this.before(`
+      import * as builtin from 'fairlead:${this.#builtin}';
+      const { ${exportNames[this.#builtin]} } = builtin;
+      globalThis.result = (() => { ${body} })();`);
     const result = this.#vm.global.getProp('result');
     try {
       return this.#vm.dump(result) as T;
@@ -144,41 +160,27 @@ export class Engine {
     }
   }
 
-  /** Bytes of the engine's heap after a collection. */
+  /** Bytes of the heap now; nothing is collected but what reference counts free. */
   heapBytes(): number {
-    this.#vm.runGC();
     return this.#vm.getMemoryUsage().memoryUsedSize;
+  }
+
+  /** Frees cycles. */
+  collect(): void {
+    this.#vm.runGC();
   }
 
   dispose(): void {
     this.#vm.dispose();
   }
 
-  #runModule(source: string): void {
-    const promise = this.#vm.evalCode(source, 'test.js', EvalFlags.TYPE_MODULE);
+  #failure(): string {
+    const script = 'outcome.catch((e) => { globalThis.result = e instanceof Error ? e + "\\n" + e.stack : e })';
+    this.#vm.evalCode(script).dispose();
     this.#vm.executePendingJobs();
-    try {
-      if (promise.promiseState !== 1) throw new Error(`the script failed: ${this.#failureOf(promise)}`);
-    } finally {
-      promise.dispose();
-    }
-  }
-
-  #failureOf(promise: ReturnType<QuickJS['evalCode']>): string {
-    const message = this.#vm.newFunction('fail', (reason) => {
-      failure = reason?.isError === true ? reason.toString() : String(reason === undefined ? reason : this.#vm.dump(reason));
-      return this.#vm.undefined;
-    });
-    let failure = 'it is pending';
-    this.#vm.setProp(this.#vm.global, 'fail', message);
-    this.#vm.setProp(this.#vm.global, 'failed', promise);
-    this.#vm.evalCode('failed.catch((e) => fail(e instanceof Error ? `${e}\\n${e.stack}` : e))').dispose();
-    this.#vm.executePendingJobs();
-    message.dispose();
+    const result = this.#vm.global.getProp('result');
+    const failure = String(this.#vm.dump(result));
+    result.dispose();
     return failure;
   }
 }
-
-const eventNames =
-  'Event, EventTarget, AbortController, AbortSignal, createSignal, followSignal, isAbortSignal, signalAborted, signalReason, onAbort';
-const consoleNames = 'format, dir, table';

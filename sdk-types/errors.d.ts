@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+/**
+ * The codes that scripts see in `error.code`. They are stable; messages are not. One row each in host_errors.def.
+ *
+ * @since 1
+ */
+export type HostErrorCode =
+  // Handles, phases, calls
+  | 'E_DEAD_HANDLE'
+  | 'E_STREAM_ENDED'
+  | 'E_NO_STREAM'
+  | 'E_WRONG_PHASE'
+  | 'E_ILLEGAL_INVOCATION'
+  | 'E_ILLEGAL_CONSTRUCTOR'
+  | 'E_MISSING_ARGUMENT'
+  | 'E_ARGUMENT'
+  | 'E_RANGE'
+  | 'E_OPTION'
+  | 'E_UNKNOWN_OPTION'
+  | 'E_INTERNAL'
+  // Headers and messages
+  | 'E_HEADERS_SENT'
+  | 'E_HEADER_NAME'
+  | 'E_HEADER_VALUE'
+  | 'E_EMPTY_VALUE'
+  | 'E_FRAMING_HEADER'
+  | 'E_HEADER_LIMIT'
+  | 'E_IMMUTABLE'
+  | 'E_STATUS'
+  | 'E_NULL_BODY_STATUS'
+  | 'E_METHOD'
+  | 'E_TARGET'
+  | 'E_NOT_LIVE'
+  | 'E_URL'
+  | 'E_BODY_USED'
+  | 'E_BODY_UNAVAILABLE'
+  | 'E_BODY_LIMIT'
+  | 'E_BODY_JSON'
+  // fetch, timers
+  | 'E_FETCH_CLUSTER_NOT_ALLOWED'
+  | 'E_FETCH_CLUSTER_UNKNOWN'
+  | 'E_FETCH_NO_HOST'
+  | 'E_FETCH_RESET'
+  | 'E_FETCH_REQUEST'
+  | 'E_FETCH_REDIRECT'
+  | 'E_FETCH_LIMIT'
+  | 'E_FETCH_TIMEOUT'
+  | 'E_ABORTED'
+  | 'E_TIMER_LIMIT'
+  // Encodings
+  | 'E_ENCODING'
+  | 'E_DECODE'
+  // What a hook gives back
+  | 'E_RETURN_VALUE'
+  | 'E_RETURN_REQUEST'
+  | 'E_RETURN_FETCHED'
+  | 'E_FILTER';
+
+/**
+ * What fairlead throws: an error of the class that the standards name (TypeError, RangeError, DOMException, …), with a
+ * code. Errors of the language and of other code have no such member.
+ *
+ * @since 1
+ * @example
+ * import type { HostError } from "fairlead";
+ *
+ * try {
+ *   await fetch("http://auth/verify", { timeoutMs: 100 });
+ * } catch (error) {
+ *   if ((error as HostError).code !== "E_FETCH_TIMEOUT") throw error;
+ *   console.warn("auth is slow");
+ * }
+ */
+export interface HostError extends Error {
+  /**
+   * Which row of host_errors.def it is.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * import type { HostError } from "fairlead";
+   *
+   * const isTimeout = (error: HostError) => error.code === "E_FETCH_TIMEOUT";
+   */
+  readonly code: HostErrorCode;
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+/**
+ * What `fetch` takes beside the members of RequestInit.
+ *
+ * @since 1
+ */
+interface FetchInit extends RequestInit {
+  /**
+   * How long to wait for the complete answer, in milliseconds: from 1 to 3600000; by default the config's `wait_ms`.
+   *
+   * @since 1
+   */
+  timeoutMs?: number | undefined;
+}
+
+/**
+ * Calls a cluster of Envoy and gives its answer as soon as the headers are there; the body follows.
+ *
+ * The host of the URL names the cluster: it must be among the `clusters` of the filter's config. Scheme and port do not
+ * choose it. The call starts when the script has returned to its first `await`; Envoy's own time limit is off. An answer
+ * with an error status is an answer: look at `ok`. The largest body of an answer is 1024 KiB. Redirects are followed 5
+ * times, to allowed clusters only, without credentials to another host. `host` and the headers of a hop are not sent.
+ *
+ * When the stream ends, a waiting call is rejected with an AbortError; a call made after that never settles.
+ *
+ * @see https://fetch.spec.whatwg.org/#fetch-method
+ * @phase Hooks
+ * @since 1
+ * @example
+ * const answer = await fetch("http://auth/verify", { headers: { "x-token": "7" }, timeoutMs: 200 });
+ * if (!answer.ok) console.warn("auth said", answer.status, await answer.text());
+ * @throws E_NO_STREAM at load
+ * @throws E_ARGUMENT for an `init` that is not an object
+ * @throws E_URL for a URL that is not absolute or holds credentials; by the promise, as all that follow
+ * @throws E_OPTION for a member of `init` that has no such value
+ * @throws E_METHOD for CONNECT, TRACE, TRACK, and what is no method
+ * @throws E_HEADER_NAME for a name that is not a token
+ * @throws E_HEADER_VALUE for a value with CR, LF or NUL
+ * @throws E_BODY_USED for a Request whose body has been read
+ * @throws E_FETCH_CLUSTER_NOT_ALLOWED when the config does not allow the URL's host
+ * @throws E_FETCH_CLUSTER_UNKNOWN when Envoy has no such cluster
+ * @throws E_FETCH_NO_HOST when no host of the cluster could take the call
+ * @throws E_FETCH_REQUEST when Envoy refuses the request
+ * @throws E_FETCH_RESET when the call ends before the answer is complete
+ * @throws E_FETCH_REDIRECT for a redirect that cannot or shall not be followed
+ * @throws E_FETCH_LIMIT for more calls at once than `limits.fetches`, or ten times as many in one stream
+ * @throws E_FETCH_TIMEOUT when `timeoutMs` are over; a DOMException of the name TimeoutError
+ * @throws E_BODY_LIMIT for an answer that is too large
+ */
+declare function fetch(input: RequestInfo | URL, init?: FetchInit): Promise<Response>;

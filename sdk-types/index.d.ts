@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// The module "fairlead", and with it the globals of a filter's world. Members are documented where they are declared:
+// one file a stem, as in host_api.def. The tags:
+//
+//   @phase    where a member can be used: Load (top level and configure), RequestHeaders, ResponseHeaders, Log; Hooks is
+//             the last three, Always is all. A continuation runs in the phase that its stream is in.
+//   @since    contract version that brought it
+//   @throws   code of an error (`error.code`), and when
+//
+// Two codes can come from anywhere and are not repeated: E_MISSING_ARGUMENT, when a required argument is absent, and
+// E_ILLEGAL_INVOCATION, when a member is used on an object of another class.
+
+/// <reference path="./headers.d.ts" />
+/// <reference path="./message.d.ts" />
+/// <reference path="./fetch.d.ts" />
+/// <reference path="./console.d.ts" />
+/// <reference path="./url.d.ts" />
+/// <reference path="./encoding.d.ts" />
+/// <reference path="./events.d.ts" />
+
+export { defineFilter } from './stream.js';
+export type { Context, Environment, Filter, HookResult } from './stream.js';
+export { sleep } from './timers.js';
+export type { HostError, HostErrorCode } from './errors.js';

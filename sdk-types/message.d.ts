@@ -1,0 +1,663 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+/**
+ * What a body can be made from. A string is sent as UTF-8; an ArrayBuffer or a view of one is copied at once.
+ *
+ * @since 1
+ */
+type BodyInit = string | ArrayBuffer | ArrayBufferView | URLSearchParams;
+
+/**
+ * What names a request: an absolute URL, or a Request.
+ *
+ * @since 1
+ */
+type RequestInfo = string | Request;
+
+/**
+ * What to do with an answer that points elsewhere: follow it, take it as an error, or give it as it is.
+ *
+ * @since 1
+ */
+type RequestRedirect = 'follow' | 'error' | 'manual';
+
+/**
+ * How an answer came about: `default` was made by a script, `basic` was fetched, `error` is Response.error().
+ *
+ * @since 1
+ */
+type ResponseType = 'basic' | 'default' | 'error';
+
+/**
+ * Members of a request that is made. Those of the standard that are not here are ignored.
+ *
+ * @see https://fetch.spec.whatwg.org/#requestinit
+ * @since 1
+ */
+interface RequestInit {
+  /**
+   * The method, by default that of the Request it is made from, or `GET`. `get`, `post` and the like become upper case.
+   *
+   * @since 1
+   */
+  method?: string | undefined;
+
+  /**
+   * The header lines, in the place of those of the Request it is made from.
+   *
+   * @since 1
+   */
+  headers?: HeadersInit | undefined;
+
+  /**
+   * The body; none for GET and HEAD. Gives a `content-type`, unless there is one: `text/plain;charset=UTF-8` for a string,
+   * `application/x-www-form-urlencoded;charset=UTF-8` for URLSearchParams.
+   *
+   * @since 1
+   */
+  body?: BodyInit | null | undefined;
+
+  /**
+   * Ends the call when it is aborted; null for none.
+   *
+   * @since 1
+   */
+  signal?: AbortSignal | null | undefined;
+
+  /**
+   * What to do with a redirect, by default `follow`.
+   *
+   * @since 1
+   */
+  redirect?: RequestRedirect | undefined;
+}
+
+/**
+ * Members of a response that is made.
+ *
+ * @see https://fetch.spec.whatwg.org/#responseinit
+ * @since 1
+ */
+interface ResponseInit {
+  /**
+   * The status, from 200 to 599; by default 200.
+   *
+   * @since 1
+   */
+  status?: number | undefined;
+
+  /**
+   * The reason phrase, by default empty. Envoy does not send it.
+   *
+   * @since 1
+   */
+  statusText?: string | undefined;
+
+  /**
+   * The header lines.
+   *
+   * @since 1
+   */
+  headers?: HeadersInit | undefined;
+}
+
+/**
+ * A request: one that a script makes, or the one that passes through Envoy (see IncomingRequest).
+ *
+ * @see https://fetch.spec.whatwg.org/#request-class
+ * @since 1
+ */
+interface Request {
+  /**
+   * The method: `GET`.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-request-method
+   * @phase Always
+   * @since 1
+   * @example
+   * const isRead = request.method === "GET" || request.method === "HEAD";
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly method: string;
+
+  /**
+   * The absolute URL. That of a live request is put together from scheme, host and path as they are now, which may not
+   * be a URL that `new URL` takes; CONNECT has `http://authority/`.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-request-url
+   * @phase Always
+   * @since 1
+   * @example
+   * const page = new URL(request.url).searchParams.get("page");
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly url: string;
+
+  /**
+   * Path and query as they stand on the wire, `/a?b=1`; null when there is none, as with CONNECT.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * const isAdmin = request.path?.startsWith("/admin/") ?? false;
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly path: string | null;
+
+  /**
+   * Host and port as the client named them, `shop.example.com:8443`; null when there is none.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * const tenant = request.host?.split(".")[0] ?? "none";
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly host: string | null;
+
+  /**
+   * `http` or `https`; null when there is none.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * const isSecure = request.scheme === "https";
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly scheme: string | null;
+
+  /**
+   * The header lines; always the same object.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-request-headers
+   * @phase Always
+   * @since 1
+   * @example
+   * const language = request.headers.get("accept-language");
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly headers: Headers;
+
+  /**
+   * What `fetch` does with a redirect.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-request-redirect
+   * @phase Always
+   * @since 1
+   * @example
+   * new Request("http://auth/").redirect === "follow";
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly redirect: RequestRedirect;
+
+  /**
+   * Ends the request when it is aborted. That of a live request is `ctx.signal`.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-request-signal
+   * @phase Always
+   * @since 1
+   * @example
+   * const answer = await fetch("http://auth/", { signal: request.signal });
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly signal: AbortSignal;
+
+  /**
+   * Whether the body has been read.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-body-bodyused
+   * @phase Always
+   * @since 1
+   * @example
+   * if (!request.bodyUsed) console.debug("nobody has read it");
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly bodyUsed: boolean;
+
+  /**
+   * A request of its own with the same members; both have the body.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-request-clone
+   * @phase Always
+   * @since 1
+   * @example
+   * const copy = new Request("http://auth/").clone();
+   * @throws E_BODY_USED when the body has been read
+   * @throws E_BODY_UNAVAILABLE for a live request with a body
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  clone(): Request;
+
+  /**
+   * The body as text: UTF-8, each ill-formed part as U+FFFD, without a byte order mark. Empty when there is no body.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-body-text
+   * @phase Always
+   * @since 1
+   * @example
+   * const text = await new Request("http://auth/", { method: "POST", body: "hi" }).text();
+   * @throws E_BODY_USED when the body has been read; by the promise
+   * @throws E_BODY_UNAVAILABLE for a live request with a body; by the promise
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  text(): Promise<string>;
+
+  /**
+   * The body as JSON; a SyntaxError when it is none.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-body-json
+   * @phase Always
+   * @since 1
+   * @example
+   * const value = await new Request("http://auth/", { method: "POST", body: "[1]" }).json();
+   * @throws E_BODY_USED when the body has been read; by the promise
+   * @throws E_BODY_UNAVAILABLE for a live request with a body; by the promise
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  json(): Promise<unknown>;
+
+  /**
+   * The bytes of the body.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-body-bytes
+   * @phase Always
+   * @since 1
+   * @example
+   * const size = (await new Request("http://auth/").bytes()).length;
+   * @throws E_BODY_USED when the body has been read; by the promise
+   * @throws E_BODY_UNAVAILABLE for a live request with a body; by the promise
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  bytes(): Promise<Uint8Array<ArrayBuffer>>;
+
+  /**
+   * The bytes of the body, as an ArrayBuffer.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-body-arraybuffer
+   * @phase Always
+   * @since 1
+   * @example
+   * const buffer = await new Request("http://auth/").arrayBuffer();
+   * @throws E_BODY_USED when the body has been read; by the promise
+   * @throws E_BODY_UNAVAILABLE for a live request with a body; by the promise
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  arrayBuffer(): Promise<ArrayBuffer>;
+}
+
+declare var Request: {
+  readonly prototype: Request;
+
+  /**
+   * A request that a script makes, for `fetch`.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-request
+   * @phase Always
+   * @since 1
+   * @example
+   * const request = new Request("http://auth/verify", { method: "POST", body: "token=7" });
+   * @throws E_ARGUMENT for an `init` that is not an object
+   * @throws E_URL for a URL that is not absolute or holds credentials
+   * @throws E_METHOD for CONNECT, TRACE, TRACK, and what is no method
+   * @throws E_OPTION for a member of `init` that has no such value, and a body of GET or HEAD
+   * @throws E_HEADER_NAME for a name that is not a token
+   * @throws E_HEADER_VALUE for a value with CR, LF or NUL
+   * @throws E_BODY_USED for a Request whose body has been read
+   * @throws E_BODY_UNAVAILABLE for a live request with a body
+   */
+  new (input: RequestInfo | URL, init?: RequestInit): Request;
+};
+
+/**
+ * The request that passes through Envoy. It is live: what is set here is what the upstream gets.
+ *
+ * It can be written until `onRequest` has settled. Its body cannot be read in this version. Kept beyond the exchange,
+ * every member throws E_DEAD_HANDLE.
+ *
+ * @since 1
+ */
+interface IncomingRequest extends Request {
+  /**
+   * The method. It can be set: the upstream gets another one than the client has sent.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * if (request.method === "HEAD") request.method = "GET";
+   * @throws E_METHOD for what is no method
+   * @throws E_NOT_LIVE when it is set on a request that a script made
+   * @throws E_HEADERS_SENT when `onRequest` has settled
+   * @throws E_STREAM_ENDED in `onLog`
+   * @throws E_HEADER_LIMIT for the 257th write in one stream
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  method: string;
+
+  /**
+   * Path and query, `/a?b=1`; null when there is none. It can be set to what begins with `/`, and to `*`. Envoy has
+   * chosen its route before.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * if (request.path === "/old") request.path = "/new";
+   * @throws E_TARGET for a path with blanks or control characters, or that begins otherwise
+   * @throws E_NOT_LIVE when it is set on a request that a script made
+   * @throws E_HEADERS_SENT when `onRequest` has settled
+   * @throws E_STREAM_ENDED in `onLog`
+   * @throws E_HEADER_LIMIT for the 257th write in one stream
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  get path(): string | null;
+  set path(value: string);
+
+  /**
+   * Host and port, `shop.example.com:8443`; null when there is none. It can be set.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * request.host = "backend.internal";
+   * @throws E_TARGET for what is no host
+   * @throws E_NOT_LIVE when it is set on a request that a script made
+   * @throws E_HEADERS_SENT when `onRequest` has settled
+   * @throws E_STREAM_ENDED in `onLog`
+   * @throws E_HEADER_LIMIT for the 257th write in one stream
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  get host(): string | null;
+  set host(value: string);
+
+  /**
+   * `http` or `https`; null when there is none. It can be set to one of the two.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * request.scheme = "https";
+   * @throws E_TARGET for another scheme
+   * @throws E_NOT_LIVE when it is set on a request that a script made
+   * @throws E_HEADERS_SENT when `onRequest` has settled
+   * @throws E_STREAM_ENDED in `onLog`
+   * @throws E_HEADER_LIMIT for the 257th write in one stream
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  get scheme(): string | null;
+  set scheme(value: 'http' | 'https');
+}
+
+/**
+ * A response: one that a script makes or has fetched, or the one that passes through Envoy (see IncomingResponse).
+ *
+ * @see https://fetch.spec.whatwg.org/#response-class
+ * @since 1
+ */
+interface Response {
+  /**
+   * The status: `200`; 0 for Response.error().
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-response-status
+   * @phase Always
+   * @since 1
+   * @example
+   * const isError = response.status >= 500;
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly status: number;
+
+  /**
+   * Whether the status is from 200 to 299.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-response-ok
+   * @phase Always
+   * @since 1
+   * @example
+   * if (!response.ok) console.warn("upstream said", response.status);
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly ok: boolean;
+
+  /**
+   * The reason phrase that a script gave; empty for all others, since Envoy has none.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-response-statustext
+   * @phase Always
+   * @since 1
+   * @example
+   * new Response(null, { statusText: "Fine" }).statusText === "Fine";
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly statusText: string;
+
+  /**
+   * The header lines; always the same object. Those of a fetched answer cannot be written.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-response-headers
+   * @phase Always
+   * @since 1
+   * @example
+   * response.headers.set("cache-control", "no-store");
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly headers: Headers;
+
+  /**
+   * Whether it is the answer to another URL than was asked for.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-response-redirected
+   * @phase Always
+   * @since 1
+   * @example
+   * const moved = (await fetch("http://auth/")).redirected;
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly redirected: boolean;
+
+  /**
+   * How it came about.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-response-type
+   * @phase Always
+   * @since 1
+   * @example
+   * new Response().type === "default";
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly type: ResponseType;
+
+  /**
+   * The URL that answered, without a fragment; empty when it was not fetched.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-response-url
+   * @phase Always
+   * @since 1
+   * @example
+   * console.debug("answered by", (await fetch("http://auth/")).url);
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly url: string;
+
+  /**
+   * Whether the body has been read.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-body-bodyused
+   * @phase Always
+   * @since 1
+   * @example
+   * new Response("hi").bodyUsed === false;
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly bodyUsed: boolean;
+
+  /**
+   * A response of its own with the same members; both have the body.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-response-clone
+   * @phase Always
+   * @since 1
+   * @example
+   * const answer = await fetch("http://auth/");
+   * const [text, bytes] = await Promise.all([answer.clone().text(), answer.bytes()]);
+   * @throws E_BODY_USED when the body has been read
+   * @throws E_BODY_UNAVAILABLE for a live response with a body
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  clone(): Response;
+
+  /**
+   * The body as text: UTF-8, each ill-formed part as U+FFFD, without a byte order mark. Empty when there is no body.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-body-text
+   * @phase Always
+   * @since 1
+   * @example
+   * const text = await (await fetch("http://auth/")).text();
+   * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_UNAVAILABLE for a live response with a body
+   * @throws E_BODY_LIMIT for a fetched body of more than 1024 KiB
+   * @throws E_FETCH_RESET when the call ended before the body was complete
+   * @throws E_FETCH_TIMEOUT when its `timeoutMs` were over
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  text(): Promise<string>;
+
+  /**
+   * The body as JSON; a SyntaxError when it is none.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-body-json
+   * @phase Always
+   * @since 1
+   * @example
+   * const claims = (await (await fetch("http://auth/claims")).json()) as { user: string };
+   * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_UNAVAILABLE for a live response with a body
+   * @throws E_BODY_LIMIT for a fetched body of more than 1024 KiB
+   * @throws E_FETCH_RESET when the call ended before the body was complete
+   * @throws E_FETCH_TIMEOUT when its `timeoutMs` were over
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  json(): Promise<unknown>;
+
+  /**
+   * The bytes of the body.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-body-bytes
+   * @phase Always
+   * @since 1
+   * @example
+   * const size = (await (await fetch("http://files/logo")).bytes()).length;
+   * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_UNAVAILABLE for a live response with a body
+   * @throws E_BODY_LIMIT for a fetched body of more than 1024 KiB
+   * @throws E_FETCH_RESET when the call ended before the body was complete
+   * @throws E_FETCH_TIMEOUT when its `timeoutMs` were over
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  bytes(): Promise<Uint8Array<ArrayBuffer>>;
+
+  /**
+   * The bytes of the body, as an ArrayBuffer.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-body-arraybuffer
+   * @phase Always
+   * @since 1
+   * @example
+   * const view = new DataView(await (await fetch("http://files/index")).arrayBuffer());
+   * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_UNAVAILABLE for a live response with a body
+   * @throws E_BODY_LIMIT for a fetched body of more than 1024 KiB
+   * @throws E_FETCH_RESET when the call ended before the body was complete
+   * @throws E_FETCH_TIMEOUT when its `timeoutMs` were over
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  arrayBuffer(): Promise<ArrayBuffer>;
+}
+
+declare var Response: {
+  readonly prototype: Response;
+
+  /**
+   * A response that a script makes: returned by a hook, it is the answer.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-response
+   * @phase Always
+   * @since 1
+   * @example
+   * const answer = new Response("sign in first\n", { status: 401, headers: { "www-authenticate": "Bearer" } });
+   * @throws E_ARGUMENT for an `init` that is not an object
+   * @throws E_OPTION for a body that is none of BodyInit, and a `statusText` with a line end
+   * @throws E_STATUS for a status that is not from 200 to 599
+   * @throws E_NULL_BODY_STATUS for a body with status 204, 205 or 304
+   * @throws E_HEADER_NAME for a name that is not a token
+   * @throws E_HEADER_VALUE for a value with CR, LF or NUL
+   */
+  new (body?: BodyInit | null, init?: ResponseInit): Response;
+
+  /**
+   * A response with a value as JSON, of type `application/json` unless `init` says otherwise.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-response-json
+   * @phase Always
+   * @since 1
+   * @example
+   * const answer = Response.json({ error: "unknown tenant" }, { status: 404 });
+   * @throws E_ARGUMENT for a value that JSON cannot hold, as undefined, and an `init` that is not an object
+   * @throws E_OPTION for a `statusText` with a line end
+   * @throws E_STATUS for a status that is not from 200 to 599
+   * @throws E_NULL_BODY_STATUS for status 204, 205 or 304
+   * @throws E_HEADER_NAME for a name that is not a token
+   * @throws E_HEADER_VALUE for a value with CR, LF or NUL
+   */
+  json(data: unknown, init?: ResponseInit): Response;
+
+  /**
+   * A response that sends the client to another absolute URL; by default with status 302.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-response-redirect
+   * @phase Always
+   * @since 1
+   * @example
+   * const answer = Response.redirect("https://example.com/login", 303);
+   * @throws E_URL for a URL that is not absolute
+   * @throws E_RANGE for a status other than 301, 302, 303, 307, 308
+   */
+  redirect(url: string | URL, status?: number): Response;
+
+  /**
+   * What stands for a network error; a hook cannot return it.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-response-error
+   * @phase Always
+   * @since 1
+   * @example
+   * Response.error().type === "error";
+   */
+  error(): Response;
+};
+
+/**
+ * The response that passes through Envoy. It is live: what is set here is what the client gets.
+ *
+ * It can be written until `onResponse` has settled. Its body cannot be read in this version. Kept beyond the exchange,
+ * every member throws E_DEAD_HANDLE.
+ *
+ * @since 1
+ */
+interface IncomingResponse extends Response {
+  /**
+   * The status. It can be set, from 200 to 599.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * if (response.status === 404) response.status = 410;
+   * @throws E_STATUS for what is not a whole number from 200 to 599
+   * @throws E_NOT_LIVE when it is set on a response that a script made
+   * @throws E_HEADERS_SENT when `onResponse` has settled
+   * @throws E_STREAM_ENDED in `onLog`
+   * @throws E_HEADER_LIMIT for the 257th write in one stream
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  status: number;
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+/**
+ * What a hook gives back: nothing lets the message go on, a Response answers in its place.
+ *
+ * @since 1
+ */
+export type HookResult = Response | null | undefined | void;
+
+/**
+ * What `configure` learns about where it runs. It is equal on all workers.
+ *
+ * @since 1
+ */
+export interface Environment {
+  /**
+   * The `filter_name` of the filter in Envoy's config.
+   *
+   * @phase Load
+   * @since 1
+   * @example
+   * import { defineFilter } from "fairlead";
+   *
+   * export default defineFilter({ configure: (config, env) => console.info("loading", env.filterName) });
+   */
+  readonly filterName: string;
+
+  /**
+   * The version of fairlead.
+   *
+   * @phase Load
+   * @since 1
+   * @example
+   * import { defineFilter } from "fairlead";
+   *
+   * export default defineFilter({ configure: (config, env) => console.info("fairlead", env.version) });
+   */
+  readonly version: string;
+
+  /**
+   * Whether Envoy only checks its config (`envoy --mode validate`) and will not serve.
+   *
+   * @phase Load
+   * @since 1
+   * @example
+   * import { defineFilter } from "fairlead";
+   *
+   * export default defineFilter({
+   *   configure(config, env) {
+   *     if (!env.validating) console.info("starting with", config);
+   *   },
+   * });
+   */
+  readonly validating: boolean;
+}
+
+/**
+ * One HTTP exchange: the same object in all hooks of it. Kept beyond the exchange, every member throws E_DEAD_HANDLE.
+ *
+ * @since 1
+ */
+export interface Context<Config = unknown, State extends object = Record<string, unknown>, Settings = unknown> {
+  /**
+   * The request, live: the same object that `onRequest` gets.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * console.info(ctx.request.method, ctx.request.path);
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly request: IncomingRequest;
+
+  /**
+   * The response, live: the same object that `onResponse` gets; null until its headers are there.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * console.info(ctx.response?.status ?? "no answer");
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly response: IncomingResponse | null;
+
+  /**
+   * What the filter wants to remember of this exchange; an empty object at first, another one can be put in its place.
+   *
+   * Every member may be missing: `onResponse` can come without `onRequest`, when an earlier filter has answered.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * ctx.state["user"] = "ann";
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  state: Partial<State>;
+
+  /**
+   * The `config` object of the filter in Envoy's config, frozen with all that it holds; `{}` when there is none.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * import { defineFilter } from "fairlead";
+   *
+   * export default defineFilter<{ realm: string }>({
+   *   onRequest: (request, ctx) => request.headers.set("x-realm", ctx.config.realm),
+   * });
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly config: Config;
+
+  /**
+   * What `configure` returned; undefined without that hook. It is shared by the exchanges of a worker.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * import { defineFilter } from "fairlead";
+   *
+   * export default defineFilter({
+   *   configure: (config: { hosts: string[] }) => new Set(config.hosts),
+   *   onRequest(request, ctx) {
+   *     if (!ctx.settings.has(request.host ?? "")) return new Response("unknown host\n", { status: 421 });
+   *   },
+   * });
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly settings: Settings;
+
+  /**
+   * Is aborted when the exchange ends, before `onLog`; the reason is an AbortError.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * ctx.signal.addEventListener("abort", () => console.info("the client has gone"), { once: true });
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The hooks of a filter, all of them optional. Another name is an error: Envoy refuses the config.
+ *
+ * `this` is the filter object. A hook may be async; while it waits, the message is held, other exchanges go on, and the
+ * config's `wait_ms` runs. A hook that throws, or whose promise is rejected, is answered as the config's `on_error` says.
+ *
+ * @since 1
+ */
+export interface Filter<Config = unknown, State extends object = Record<string, unknown>, Settings = unknown> {
+  /**
+   * Prepares what all exchanges need: compiled tables, regular expressions. What it returns is `ctx.settings`.
+   *
+   * Runs when Envoy reads its config, and once on each worker. A throw makes Envoy refuse the config. It may await only
+   * what settles by itself: there is no exchange here, and so no timer and no `fetch`.
+   *
+   * @phase Load
+   * @since 1
+   * @example
+   * import { defineFilter } from "fairlead";
+   *
+   * export default defineFilter({
+   *   configure(config: { paths?: string[] }) {
+   *     if (config.paths === undefined) throw new Error("config.paths is missing");
+   *     return config.paths.map((path) => new RegExp(path));
+   *   },
+   * });
+   */
+  configure?(config: Config, env: Environment): Settings | Promise<Settings>;
+
+  /**
+   * The request's headers are there; the upstream has seen nothing. A returned Response answers the client.
+   *
+   * @phase RequestHeaders
+   * @since 1
+   * @example
+   * import { defineFilter } from "fairlead";
+   *
+   * export default defineFilter({
+   *   onRequest(request) {
+   *     if (!request.headers.has("authorization")) return new Response("sign in first\n", { status: 401 });
+   *     request.headers.set("x-seen", "1");
+   *   },
+   * });
+   * @throws E_RETURN_VALUE when it returns something else
+   * @throws E_RETURN_REQUEST when it returns a Request
+   * @throws E_RETURN_FETCHED when it returns the answer of a fetch whose body has not arrived
+   */
+  onRequest?(
+    request: IncomingRequest,
+    ctx: Context<Config, State, Settings>,
+  ): HookResult | Promise<HookResult>;
+
+  /**
+   * The response's headers are there; the client has seen nothing. A returned Response takes the response's place.
+   *
+   * Also runs for answers of Envoy and of other filters, perhaps without `onRequest` before. Returning the same
+   * `response` lets it go on.
+   *
+   * @phase ResponseHeaders
+   * @since 1
+   * @example
+   * import { defineFilter } from "fairlead";
+   *
+   * export default defineFilter({
+   *   onResponse(response) {
+   *     response.headers.set("strict-transport-security", "max-age=31536000");
+   *   },
+   * });
+   * @throws E_RETURN_VALUE when it returns something else
+   * @throws E_RETURN_REQUEST when it returns a Request
+   * @throws E_RETURN_FETCHED when it returns the answer of a fetch whose body has not arrived
+   */
+  onResponse?(
+    response: IncomingResponse,
+    ctx: Context<Config, State, Settings>,
+  ): HookResult | Promise<HookResult>;
+
+  /**
+   * The exchange is over, however it ended: the last time that everything can be read. What it returns is ignored, and
+   * nothing is waited for.
+   *
+   * @phase Log
+   * @since 1
+   * @example
+   * import { defineFilter } from "fairlead";
+   *
+   * export default defineFilter({
+   *   onLog(ctx) {
+   *     console.info(ctx.request.path, ctx.response?.status);
+   *   },
+   * });
+   */
+  onLog?(ctx: Context<Config, State, Settings>): void;
+}
+
+/**
+ * Gives a filter its types: `export default defineFilter({ … })`. It returns what it is given.
+ *
+ * `Config` is the `config` object of Envoy's config, `State` is `ctx.state`. `Settings` follows from `configure`: when
+ * `Config` is left to its annotation there, all three are known without being named.
+ *
+ * @phase Always
+ * @since 1
+ * @example
+ * import { defineFilter } from "fairlead";
+ *
+ * export default defineFilter<{ realm: string }, { user: string }>({
+ *   onRequest(request, ctx) {
+ *     ctx.state.user = request.headers.get("x-user") ?? "nobody";
+ *     request.headers.set("x-realm", ctx.config.realm);
+ *   },
+ *   onResponse(response, ctx) {
+ *     response.headers.set("x-served-for", ctx.state.user ?? "nobody");
+ *   },
+ * });
+ * @throws E_ARGUMENT for what is not an object
+ */
+export function defineFilter<Config = unknown, State extends object = Record<string, unknown>, Settings = unknown>(
+  filter: Filter<Config, State, Settings>,
+): Filter<Config, State, Settings>;

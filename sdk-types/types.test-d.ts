@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// What the types must accept, and what they must refuse and why: `// fails TS1234: part of the message` stands above a
+// line with that error. Read by types.test.ts.
+
+import { defineFilter, sleep } from 'fairlead';
+import type { Context, Filter, HostError, HostErrorCode } from 'fairlead';
+
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+declare function is<A, B>(same: Same<A, B>): void;
+declare const request: IncomingRequest;
+declare const response: IncomingResponse;
+declare const ctx: Context;
+
+// --- Hooks ---
+
+export default defineFilter<{ realm: string }, { user: string }>({
+  async onRequest(request, ctx) {
+    is<typeof request, IncomingRequest>(true);
+    is<typeof ctx.config, { realm: string }>(true);
+    is<typeof ctx.state.user, string | undefined>(true);
+    is<typeof ctx.response, IncomingResponse | null>(true);
+    ctx.state = { user: 'ann' };
+    await sleep(1);
+    if (request.method === 'POST') return new Response(null, { status: 405 });
+    if (request.method === 'PUT') return Response.json({ ok: false }, { status: 405 });
+    return;
+  },
+  onResponse(response, ctx) {
+    is<typeof response, IncomingResponse>(true);
+    // fails TS2540: Cannot assign to 'config'
+    ctx.config = { realm: 'x' };
+    // fails TS2322: Type 'number' is not assignable to type 'string'
+    ctx.state.user = 5;
+    // fails TS2551: Property 'usr' does not exist
+    ctx.state.usr;
+    return response;
+  },
+  onLog(ctx) {
+    is<typeof ctx.signal, AbortSignal>(true);
+  },
+});
+
+const inferred = defineFilter({
+  configure(config: { paths: string[] }, env) {
+    is<typeof env.validating, boolean>(true);
+    return { patterns: config.paths.map((path) => new RegExp(path)) };
+  },
+  onRequest(request, ctx) {
+    is<typeof ctx.config, { paths: string[] }>(true);
+    is<typeof ctx.settings, { patterns: RegExp[] }>(true);
+    ctx.state['anything'] = 1;
+    is<(typeof ctx.state)[string], unknown>(true);
+  },
+});
+is<typeof inferred, Filter<{ paths: string[] }, Record<string, unknown>, { patterns: RegExp[] }>>(true);
+
+defineFilter({
+  async configure() {
+    return 5;
+  },
+  onLog: (ctx) => is<typeof ctx.settings, number>(true),
+});
+defineFilter({});
+defineFilter({ onRequest: () => null, onResponse: async () => {} });
+
+interface State {
+  visits: number;
+}
+defineFilter<unknown, State>({ onLog: (ctx) => is<typeof ctx.state, Partial<State>>(true) });
+
+// fails TS2561: 'onRequst' does not exist in type 'Filter
+defineFilter({ onRequst() {} });
+// fails TS2353: 'onRequestChunk' does not exist in type 'Filter
+defineFilter({ onRequestChunk() {} });
+// fails TS2322: Type 'string' is not assignable
+defineFilter({ onRequest: () => 'no' });
+// fails TS2322: Type 'Promise<number>' is not assignable
+defineFilter({ onResponse: async () => 5 });
+// fails TS2322: is not assignable to type 'HookResult
+defineFilter({ onRequest: (request) => request });
+// fails TS2322: Type 'number' is not assignable
+defineFilter({ onRequest: 5 });
+// fails TS2559: has no properties in common with type 'Filter
+defineFilter('onRequest');
+// fails TS2554: Expected 1 arguments, but got 0
+defineFilter();
+// fails TS2344: does not satisfy the constraint 'object'
+defineFilter<unknown, number>({});
+// fails TS2339: Property 'body' does not exist
+defineFilter({ onRequest: (request) => void request.body });
+// fails TS2339: Property 'metadata' does not exist
+defineFilter({ onRequest: (request, ctx) => void ctx.metadata });
+// fails TS18046: 'ctx.config' is of type 'unknown'
+defineFilter({ onRequest: (request, ctx) => void ctx.config.realm });
+// fails TS18047: 'ctx.response' is possibly 'null'
+defineFilter({ onLog: (ctx) => void ctx.response.status });
+// fails TS18047: 'request.path' is possibly 'null'
+defineFilter({ onRequest: (request) => void request.path.length });
+// fails TS2305: has no exported member 'counter'
+import { counter } from 'fairlead';
+
+// --- Messages ---
+
+is<typeof request.path, string | null>(true);
+request.method = 'GET';
+request.path = '/a';
+request.host = 'a';
+request.scheme = 'https';
+response.status = 204;
+const plain: Request = request;
+is<typeof plain.host, string | null>(true);
+const copy: Response = response;
+new Request(request, { method: 'POST', body: new Uint8Array(3), signal: null, redirect: 'manual', headers: request.headers });
+new Request(new URL('http://a/'), { body: new URLSearchParams('a=1'), headers: [['a', 'b']] });
+new Response('x', { status: 200, headers: new Map([['a', 'b']]) });
+new Response(new ArrayBuffer(1), { headers: { a: 'b' } });
+new Response(undefined, undefined);
+
+// fails TS2540: Cannot assign to 'path' because it is a read-only property
+plain.path = '/b';
+// fails TS2540: Cannot assign to 'method' because it is a read-only property
+plain.method = 'PUT';
+// fails TS2540: Cannot assign to 'status' because it is a read-only property
+copy.status = 200;
+// fails TS2540: Cannot assign to 'url' because it is a read-only property
+request.url = 'http://a/';
+// fails TS2540: Cannot assign to 'headers' because it is a read-only property
+request.headers = new Headers();
+// fails TS2322: Type 'null' is not assignable to type 'string'
+request.path = null;
+// fails TS2322: Type '"ftp"' is not assignable to type '"http" | "https"'
+request.scheme = 'ftp';
+// fails TS2322: Type 'string' is not assignable to type 'number'
+response.status = '200';
+// fails TS2353: 'error' does not exist in type 'ArrayBuffer
+new Response({ error: 'x' });
+// fails TS2353: 'statusCode' does not exist in type 'ResponseInit'
+new Response('x', { statusCode: 200 });
+// fails TS2322: Type '"never"' is not assignable to type 'RequestRedirect
+new Request('http://a/', { redirect: 'never' });
+// fails TS2554: Expected 1-2 arguments, but got 0
+new Request();
+// fails TS2571: Object is of type 'unknown'
+(await copy.json()).user;
+
+// --- Headers ---
+
+is<ReturnType<Headers['get']>, string | null>(true);
+for (const [name, value] of request.headers) is<[typeof name, typeof value], [string, string]>(true);
+const record: Record<string, string> = Object.fromEntries(request.headers);
+new Headers(record).getSetCookie().map((cookie) => cookie.length);
+// fails TS2345: Argument of type 'number' is not assignable to parameter of type 'string'
+request.headers.set('a', 5);
+// fails TS2554: Expected 2 arguments, but got 1
+request.headers.append('a');
+// fails TS2322: Type '[string]' is not assignable to type 'string'
+new Headers([['a']]);
+// fails TS2322: Type 'number' is not assignable to type 'string'
+new Headers({ a: 5 });
+// fails TS2339: Property 'getAll' does not exist
+request.headers.getAll('a');
+
+// --- fetch, timers ---
+
+is<ReturnType<typeof fetch>, Promise<Response>>(true);
+const answer = await fetch('http://a/', { method: 'POST', body: 'x', timeoutMs: 5, signal: ctx.signal });
+is<Awaited<ReturnType<typeof answer.bytes>>, Uint8Array<ArrayBuffer>>(true);
+await fetch(new URL('http://a/'));
+await fetch(request);
+setTimeout((a, b) => is<[typeof a, typeof b], [number, string]>(true), 5, 1, 'x');
+clearTimeout(setTimeout(() => {}));
+is<ReturnType<typeof sleep>, Promise<void>>(true);
+// fails TS2561: 'timeout' does not exist in type 'FetchInit'
+fetch('http://a/', { timeout: 5 });
+// fails TS2322: Type 'string' is not assignable to type 'number'
+fetch('http://a/', { timeoutMs: '5' });
+// fails TS2353: 'timeoutMs' does not exist in type 'RequestInit'
+new Request('http://a/', { timeoutMs: 5 });
+// fails TS2345: Argument of type 'string' is not assignable to parameter of type '(
+setTimeout('code()', 5);
+// fails TS2554: Expected 1 arguments, but got 0
+sleep();
+// fails TS2304: Cannot find name 'setInterval'
+setInterval(() => {}, 5);
+
+// --- URL, encoding, events ---
+
+is<URL['searchParams'], URLSearchParams>(true);
+is<ReturnType<typeof URL.parse>, URL | null>(true);
+new URLSearchParams({ a: 'b' });
+new URLSearchParams([['a', 'b']]);
+new URLSearchParams(new URLSearchParams());
+new URLSearchParams().has('a', 'b');
+new URL('a', new URL('http://b/')).port = '80';
+// fails TS2540: Cannot assign to 'origin' because it is a read-only property
+new URL('http://a/').origin = 'x';
+// fails TS2554: Expected 1-2 arguments, but got 0
+new URL();
+// fails TS2339: Property 'createObjectURL' does not exist
+URL.createObjectURL;
+// fails TS2345: Argument of type 'number' is not assignable to parameter of type 'string'
+new URLSearchParams().set('a', 1);
+
+is<ReturnType<TextEncoder['encode']>, Uint8Array<ArrayBuffer>>(true);
+new TextDecoder('utf-8', { fatal: true }).decode(new DataView(new ArrayBuffer(1)), { stream: true });
+// fails TS2345: Argument of type 'number[]' is not assignable to parameter of type 'ArrayBuffer
+new TextDecoder().decode([1]);
+// fails TS2345: is not assignable to parameter of type 'Uint8Array
+new TextEncoder().encodeInto('a', new Uint16Array(1));
+
+class Cache extends EventTarget {}
+new Cache().addEventListener('x', { handleEvent: (event) => is<typeof event, Event>(true) }, { signal: ctx.signal });
+ctx.signal.onabort = function () {
+  is<typeof this, AbortSignal>(true);
+};
+AbortSignal.any([AbortSignal.timeout(5), new AbortController().signal]).throwIfAborted();
+// fails TS2351: This expression is not constructable
+new AbortSignal();
+// fails TS2339: Property 'bubbles' does not exist
+new Event('x').bubbles;
+
+// --- Errors ---
+
+const wrong: HostError = Object.assign(new Error(), { code: 'E_URL' as const });
+if (wrong.code === 'E_FETCH_TIMEOUT') console.warn(wrong.message);
+// fails TS2322: Type '"E_NOPE"' is not assignable to type 'HostErrorCode'
+const code: HostErrorCode = 'E_NOPE';
+// fails TS2322: Type '"E_CONFIG_KEY"' is not assignable to type 'HostErrorCode'
+const configCode: HostErrorCode = 'E_CONFIG_KEY';
+
+// --- What is not there ---
+
+// fails TS2584: Cannot find name 'document'
+document;
+// fails TS2591: Cannot find name 'process'
+process;
+// fails TS2591: Cannot find name 'Buffer'
+Buffer;
+// fails TS2304: Cannot find name 'ReadableStream'
+ReadableStream;
+// fails TS2339: Property 'profile' does not exist
+console.profile();
