@@ -91,8 +91,6 @@ bool wants(const Call& call, LogLevel level) {
   return host::logEnabled(level) && countLogLine(call.runtime);
 }
 
-bool isString(JSValueConst value) { return JS_IsString(value); }
-
 /** Whether a value looks the same everywhere: a string, or what is no object, symbol or BigInt. */
 bool isPlain(JSValueConst value) {
   switch (JS_VALUE_GET_NORM_TAG(value)) {
@@ -121,14 +119,16 @@ bool addPlain(const Call& call, Line& line, Values values) {
   for (size_t i = 0; i < values.size(); ++i) {
     if (i > 0)
       line.add(" ");
-    if (isString(values[i])) {
+    if (JS_IsString(values[i])) {
       line.addString(values[i]);
     } else {
-      // Out of memory shows as a gap; the engine remembers it.
       const js::Utf8 text(call.ctx, values[i]);
-      line.add(text ? text.view() : std::string_view());
+      if (text)
+        line.add(text.view());
+      else  // Out of memory: the engine remembers it, here it is a gap.
+        JS_FreeValue(call.ctx, JS_GetException(call.ctx));
     }
-    if (i == 0 && values.size() > 1 && isString(values[0]) &&
+    if (i == 0 && values.size() > 1 && JS_IsString(values[0]) &&
         line.since(begin).find('%') != std::string_view::npos) {
       line.shrink(begin);
       return false;

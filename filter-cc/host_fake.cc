@@ -467,8 +467,8 @@ void FakeEnvoy::post(uint64_t delayMs, std::function<void()> event) {
   postAt(nowNs_ + delayMs * kNsPerMs, std::move(event));
 }
 
-void FakeEnvoy::postAt(uint64_t timeNs, std::function<void()> event) {
-  events_.emplace(std::max(timeNs, nowNs_), std::move(event));
+FakeEnvoy::Events::iterator FakeEnvoy::postAt(uint64_t timeNs, std::function<void()> event) {
+  return events_.emplace(std::max(timeNs, nowNs_), std::move(event));
 }
 
 void FakeEnvoy::setCluster(std::string name, CalloutHandler handler) {
@@ -900,13 +900,13 @@ void Exchange::end() {
 }
 
 void Exchange::destroyFilter() {
+  wakeAt(0);
   FakeStream* filter = std::exchange(filter_, nullptr);
   if (filter == nullptr)
     return;
   // Calls that are still open are cancelled without a word.
   for (Callout& callout : callouts_)
     callout.open = false;
-  ++wakeNumber_;
   filter->forget();
   filter->stream().unref();
 }
@@ -1129,13 +1129,13 @@ void Exchange::resetCallout(uint64_t calloutId) {
 }
 
 void Exchange::wakeAt(uint64_t deadlineNs) {
-  const uint64_t number = ++wakeNumber_;
+  if (wakeEvent_)
+    envoy_.events_.erase(*std::exchange(wakeEvent_, std::nullopt));
   if (deadlineNs == 0 || complete_)
     return;
-  envoy_.postAt(deadlineNs, [&envoy = envoy_, id = id_, number] {
-    Exchange* exchange = envoy.find(id);
-    if (exchange != nullptr && exchange->wakeNumber_ == number)
-      exchange->wake();
+  wakeEvent_ = envoy_.postAt(deadlineNs, [this] {
+    wakeEvent_.reset();
+    wake();
   });
 }
 

@@ -225,13 +225,15 @@ private:
     FakeEnvoy& envoy_;
   };
 
-  void postAt(uint64_t timeNs, std::function<void()> event);
+  using Events = std::multimap<uint64_t, std::function<void()>>;
+
+  Events::iterator postAt(uint64_t timeNs, std::function<void()> event);
   void violate(std::string what) { violations_.push_back(std::move(what)); }
   static FakeEnvoy* current_;
 
   FakeEnvoyOptions options_;
   uint64_t nowNs_;
-  std::multimap<uint64_t, std::function<void()>> events_;
+  Events events_;
   std::map<std::string, CalloutHandler, std::less<>> clusters_;
   std::vector<LogLine> log_;
   std::vector<std::string> violations_;
@@ -500,7 +502,8 @@ private:
   Received atClient_;
   std::optional<Reply> prepared_;
   std::string details_;
-  uint64_t wakeNumber_ = 0;
+  /** The wake that was asked for. */
+  std::optional<FakeEnvoy::Events::iterator> wakeEvent_;
   bool upstreamEnded_ = false;
   bool isHead_ = false;
   bool isGrpc_ = false;

@@ -90,7 +90,8 @@ describe('the shape of Web IDL', () => {
           [AbortSignal, [{}, AbortSignal.prototype, new EventTarget(), new AbortController()]]])
         for (const key of Object.keys(c.prototype)) {
           const { value, get, set } = Object.getOwnPropertyDescriptor(c.prototype, key);
-          for (const fn of [value, get, set]) if (fn) for (const other of others) calls.push(() => fn.call(other, 'a', () => {}));
+          for (const fn of [value, get, set]) if (fn) for (const other of others) calls.push(() => fn.call(other,
+            'a', () => {}));
         }
       return tell(...calls);`);
     expect(told.length).toBeGreaterThan(60);
@@ -102,12 +103,16 @@ describe('the shape of Web IDL', () => {
       engine.run(`${tell}
         const target = new EventTarget();
         return tell(() => new Event(), () => target.addEventListener('a'), () => target.removeEventListener(),
-          () => target.dispatchEvent(), () => target.dispatchEvent({}), () => AbortSignal.any(), () => AbortSignal.timeout(),
+          () => target.dispatchEvent(), () => target.dispatchEvent({}), () => AbortSignal.any(),
+            () => AbortSignal.timeout(),
           () => target.addEventListener('a', 1), () => target.addEventListener(Symbol(), null),
-          () => target.addEventListener('a', () => {}, { signal: {} }), () => target.addEventListener('a', () => {}, { signal: null }),
-          () => new Event('a', 1), () => Event('a'), () => new AbortSignal(), () => Reflect.construct(AbortSignal, [], Object),
+          () => target.addEventListener('a', () => {}, { signal: {} }), () => target.addEventListener('a', () => {},
+            { signal: null }),
+          () => new Event('a', 1), () => Event('a'), () => new AbortSignal(), () => Reflect.construct(AbortSignal,
+            [], Object),
           () => { class Mine extends AbortSignal {} return new Mine() },
-          () => new Event(Symbol()), () => new Event({ toString() { return 'made' }, valueOf() { return 'wrong' } }).type,
+          () => new Event(Symbol()), () => new Event({ toString() { return 'made' },
+            valueOf() { return 'wrong' } }).type,
           () => new Event(null).type, () => new Event(undefined).type, () => new Event('x', null).cancelable,
           () => target.addEventListener('a', null), () => target.addEventListener('a', undefined));`),
     ).toEqual([
@@ -159,8 +164,10 @@ describe('Event and EventTarget', () => {
         class Mine extends EventTarget {}
         const target = new Mine();
         const event = new Event('a');
-        log.push([event.type, event.target, event.currentTarget, event.cancelable, event.defaultPrevented, event.timeStamp]);
-        target.addEventListener('a', function (e) { log.push(['function', this === target, e === event, e.target === target, e.currentTarget === target]) });
+        log.push([event.type, event.target, event.currentTarget, event.cancelable, event.defaultPrevented,
+          event.timeStamp]);
+        target.addEventListener('a', function (e) { log.push(['function', this === target, e === event,
+          e.target === target, e.currentTarget === target]) });
         target.addEventListener('b', () => log.push('never'));
         target.addEventListener('a', { handleEvent(e) { log.push(['object', e === event, 'handleEvent' in this]) } });
         log.push(target.dispatchEvent(event));
@@ -254,7 +261,8 @@ describe('Event and EventTarget', () => {
       engine.run(`
         const target = new EventTarget();
         const prevent = (e) => e.preventDefault();
-        const outcome = (init) => { const e = new Event('a', init); return [target.dispatchEvent(e), e.defaultPrevented].join() };
+        const outcome = (init) => { const e = new Event('a', init); return [target.dispatchEvent(e),
+          e.defaultPrevented].join() };
         target.addEventListener('a', prevent, { passive: true });
         const passive = outcome({ cancelable: true });
         target.addEventListener('a', prevent, true);
@@ -320,9 +328,11 @@ describe('AbortController and AbortSignal', () => {
       engine.run(`
         const controller = new AbortController();
         const { signal } = controller;
-        const log = [signal === controller.signal, signal instanceof AbortSignal, signal.aborted, signal.reason === undefined];
+        const log = [signal === controller.signal, signal instanceof AbortSignal, signal.aborted,
+          signal.reason === undefined];
         signal.throwIfAborted();
-        signal.addEventListener('abort', (e) => log.push(e instanceof Event, e.type, e.target === signal, signal.aborted));
+        signal.addEventListener('abort', (e) => log.push(e instanceof Event, e.type, e.target === signal,
+          signal.aborted));
         controller.abort();
         controller.abort('second');
         const { reason } = signal;
@@ -392,9 +402,11 @@ describe('AbortController and AbortSignal', () => {
       engine.run<string[]>(`${tell}
         host.atLoad = false;
         host.timers.length = 0;
-        const told = tell(...[-1, NaN, Infinity, 2 ** 53, 'x', {}, undefined, 1n, Symbol()].map((ms) => () => AbortSignal.timeout(ms)));
+        const told = tell(...[-1, NaN, Infinity, 2 ** 53, 'x', {}, undefined, 1n,
+          Symbol()].map((ms) => () => AbortSignal.timeout(ms)));
         for (const ms of [0, -0.9, '10', null, true, 2 ** 53 - 1]) AbortSignal.timeout(ms);
-        return [...told.map((text) => text.split(' ').slice(0, 2).join(' ')), host.timers.map((t) => t.delayMs).join()];`),
+        return [...told.map((text) => text.split(' ').slice(0, 2).join(' ')),
+          host.timers.map((t) => t.delayMs).join()];`),
     ).toEqual([
       ...Array<string>(7).fill('TypeError E_ARGUMENT'),
       'TypeError ',
@@ -413,8 +425,10 @@ describe('AbortController and AbortSignal', () => {
         nested.onabort = () => log.push('nested ' + nested.reason + ' ' + any.reason);
         b.abort('b');
         a.abort('a');
-        log.push(any.reason, nested.reason, AbortSignal.any([any]).reason, AbortSignal.any(new Set([c.signal, any])).reason);
-        return [...log, ...tell(() => AbortSignal.any(a.signal), () => AbortSignal.any([{}]), () => AbortSignal.any('x'),
+        log.push(any.reason, nested.reason, AbortSignal.any([any]).reason, AbortSignal.any(new Set([c.signal,
+          any])).reason);
+        return [...log, ...tell(() => AbortSignal.any(a.signal), () => AbortSignal.any([{}]),
+          () => AbortSignal.any('x'),
           () => AbortSignal.any(null))];`),
     ).toEqual([
       false,
@@ -480,7 +494,8 @@ describe('AbortController and AbortSignal', () => {
         }
       };
       globalThis.onAbort = onAbort; globalThis.followSignal = followSignal;
-      globalThis.AbortSignal = AbortSignal; globalThis.AbortController = AbortController; globalThis.EventTarget = EventTarget;
+      globalThis.AbortSignal = AbortSignal; globalThis.AbortController = AbortController;
+        globalThis.EventTarget = EventTarget;
       work(100);`);
     engine.collect();
     const before = engine.heapBytes();
@@ -529,7 +544,8 @@ describe('what the core uses', () => {
         abort('r');
         abort('again');
         onAbort(signal, () => log.push('never'))();
-        return [log.join(), host.reported.join(), isAbortSignal(signal), isAbortSignal({}), isAbortSignal(new EventTarget()),
+        return [log.join(), host.reported.join(), isAbortSignal(signal), isAbortSignal({}),
+          isAbortSignal(new EventTarget()),
           signalAborted(signal), signalReason(signal), signalReason(createSignal().signal) === undefined];`),
     ).toEqual(['algorithm r,listener,follower r', 'Error: lost', true, false, false, true, 'r', true]);
   });
@@ -547,12 +563,13 @@ describe('a script that has replaced what it can reach (H123)', () => {
         const keys = ownKeys(holders[i]);
         for (let k = 0; k < keys.length; k++) {
           const key = keys[k];
-          if (key === 'constructor' || key === '__proto__' || key === 'prototype' || key === 'length' || key === 'name') continue;
+          if (key === 'constructor' || key === '__proto__' || key === 'prototype') continue;
           const evil = () => { ran[ran.length] = key; throw 'ran' };
           try { defineProperty(holders[i], key, { __proto__: null, get: evil, set: evil }) } catch {}
         }
       }
-      const names = ['0', '1', 'value', 'get', 'set', 'done', 'signal', 'capture', 'next', 'previous', 'first', 'then', 'type'];
+      const names = ['0', '1', 'value', 'get', 'set', 'done', 'signal', 'capture', 'next', 'previous', 'first',
+        'then', 'type'];
       for (let i = 0; i < names.length; i++) {
         const evil = () => { ran[ran.length] = names[i]; return undefined };
         // What a script may ask for by itself is read from what it gives.
@@ -569,7 +586,8 @@ describe('a script that has replaced what it can reach (H123)', () => {
         signal.addEventListener('abort', () => { count++ }, own);
         signal.onabort = () => { count++ };
         const target = new EventTarget();
-        target.addEventListener('a', { __proto__: null, handleEvent() { count++ } }, { __proto__: null, once: true, signal });
+        target.addEventListener('a', { __proto__: null, handleEvent() { count++ } }, { __proto__: null, once: true,
+          signal });
         target.dispatchEvent(new Event('a', own));
         const follower = followSignal(signal);
         onAbort(follower, () => { count++ });

@@ -121,7 +121,7 @@ export class Engine {
     const vm = await QuickJS.create({
       wasm,
       intrinsics: Intrinsics.ALL & ~(Intrinsics.WEAK_REF | Intrinsics.PERFORMANCE),
-      moduleLoader: { load: (name) => (name === 'fairlead:native' ? native : sources[builtin]) },
+      moduleLoader: { load: (name: string) => (name === 'fairlead:native' ? native : sources[builtin]) },
     });
     const classOf = vm.newFunction('classOf', (object) =>
       vm.newString(object?.isProxy === true ? 'Proxy' : (object?.className ?? '')),
@@ -145,7 +145,8 @@ export class Engine {
   }
 
   /**
-   * What the body of a function returns. The exports of the builtin are in scope; `host` is what a test sees of the core.
+   * What the body of a function returns. The exports of the builtin are in scope; `host` is what a test sees of the
+   * core.
    */
   run<T = unknown>(body: string): T {
     this.before(`
