@@ -1103,18 +1103,11 @@ CalloutStart Exchange::startCallout(std::string_view cluster, std::span<const He
   const std::optional<CalloutAnswer> answer = handler->second(request);
   if (answer && answer->start != CalloutStart::Started)
     return answer->start;
-  const uint64_t id = nextCalloutId_++;
-  calloutId = id;
-  callouts_[index].id = id;
+  calloutId = nextCalloutId_++;
+  callouts_[index].id = calloutId;
   callouts_[index].open = true;
-  if (!answer)
-    return CalloutStart::Started;
-  if (answer->insideStart) {
-    for (size_t step = 0; step <= answer->frames.size() + 1; ++step)
-      runCalloutStep(id, *answer, step);
-  } else {
-    playAnswer(id, std::make_shared<const CalloutAnswer>(*answer), 0);
-  }
+  if (answer)
+    playAnswer(calloutId, std::make_shared<const CalloutAnswer>(*answer), 0);
   return CalloutStart::Started;
 }
 

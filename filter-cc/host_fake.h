@@ -131,8 +131,6 @@ struct CalloutAnswer {
   uint64_t delayMs = 0;
   /** Before each frame and the end. */
   uint64_t frameDelayMs = 0;
-  /** The events come before startCallout returns, as with an upstream filter that answers. */
-  bool insideStart = false;
 
   static CalloutAnswer of(uint32_t status, std::string body = {}, uint64_t delayMs = 0);
   static CalloutAnswer failure(CalloutStart start);
@@ -143,7 +141,11 @@ struct CalloutAnswer {
   static CalloutAnswer silent();
 };
 
-/** Answers the calls to one cluster; nothing = the test sends the events by hand. */
+/**
+ * Answers the calls to one cluster; nothing = the test sends the events by hand. It runs inside
+ * startCallout, where Envoy runs the upstream filters of the cluster; a filter there that answers at
+ * once makes the start fail with CannotCreateRequest.
+ */
 using CalloutHandler = std::function<std::optional<CalloutAnswer>(const CalloutRequest&)>;
 
 /** One call of an exchange. */

@@ -77,7 +77,10 @@ constexpr uint64_t kContractHash = hashRows();
 constexpr size_t kMaxFileBytes = size_t{64} * 1024 * 1024;
 
 Error fileError(const std::string& path, std::string_view cause) {
-  return makeError(ErrorCode::E_CONFIG_FILE, {"file " + path, cause});
+  constexpr size_t kMaxShownBytes = 512;
+  const std::string shown =
+      path.size() > kMaxShownBytes ? path.substr(0, kMaxShownBytes) + "…" : path;
+  return makeError(ErrorCode::E_CONFIG_FILE, {"file " + shown, cause});
 }
 
 /** An open file; closed at the end of the scope. */
@@ -197,7 +200,7 @@ template <class Visit> std::string rewriteStack(std::string_view stack, Visit&& 
 /** A script before anything of it has run. */
 struct Code {
   std::vector<uint8_t> bytecode;
-  std::string mappedFile;
+  std::string moduleName;
   std::string sourceMap;
 };
 
@@ -244,7 +247,7 @@ Result<Code> compileSource(std::string_view source, const std::string& moduleNam
   auto bytecode = js::compile(source, moduleName, importableModules());
   if (!bytecode)
     return compileError(std::move(bytecode).error());
-  return Code{*std::move(bytecode), {}, {}};
+  return Code{*std::move(bytecode), moduleName, {}};
 }
 
 Result<Code> readContainer(std::string_view bytes) {
@@ -300,7 +303,7 @@ std::string identityOf(const Config& config, const Code& code) {
     add(host);
     add(cluster);
   }
-  add(code.mappedFile);
+  add(code.moduleName);
   add(code.sourceMap);
   const auto hash = sha256({bytesOf(text), code.bytecode});
   return {hash.begin(), hash.end()};
@@ -352,10 +355,9 @@ Result<std::shared_ptr<Script>> Script::load(const Config& config) {
   script->bytecode_ = std::move(code->bytecode);
   script->limits_ = config.limits;
   script->validating_ = host::validating();
-  if (!code->sourceMap.empty()) {
-    script->mappedFile_ = std::move(code->mappedFile);
+  script->moduleName_ = std::move(code->moduleName);
+  if (!code->sourceMap.empty())
     script->sourceMap_ = std::make_unique<SourceMap>(std::move(code->sourceMap));
-  }
   script->slotCount_ = std::max(host::concurrency(), 1U);
   script->slots_ = std::make_unique<WorkerSlot[]>(script->slotCount_);
   if (auto evaluated = script->evaluate(config); !evaluated)
@@ -372,6 +374,11 @@ Script::~Script() {
 Result<void> Script::evaluate(const Config& config) {
   const auto refused = [this](Error error) {
     mapPositions(error);
+    // What concerns the module as a whole is said of its begin.
+    if (error.file.empty()) {
+      error.file = moduleName_;
+      error.line = error.column = 1;
+    }
     return error;
   };
   auto runtime = Runtime::create(*this);
@@ -394,7 +401,7 @@ void Script::mapPositions(Error& error) const {
 
 void Script::mapPosition(std::string& file, uint32_t& line, uint32_t& column) const {
   // What has been mapped already, and what is not of the bundle, has another name.
-  if (sourceMap_ != nullptr && file == mappedFile_)
+  if (sourceMap_ != nullptr && file == moduleName_)
     sourceMap_->map(file, line, column);
 }
 

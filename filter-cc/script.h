@@ -87,8 +87,8 @@ private:
 
   std::string filterName_;
   std::vector<uint8_t> bytecode_;
-  /** What the engine calls the file that the source map speaks of. */
-  std::string mappedFile_;
+  /** What the engine calls the module; its source map speaks of that file. */
+  std::string moduleName_;
   std::unique_ptr<SourceMap> sourceMap_;
   Limits limits_;
   uint8_t hooks_ = 0;

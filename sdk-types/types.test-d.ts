@@ -112,7 +112,13 @@ response.status = 204;
 const plain: Request = request;
 is<typeof plain.host, string | null>(true);
 const copy: Response = response;
-new Request(request, { method: 'POST', body: new Uint8Array(3), signal: null, redirect: 'manual', headers: request.headers });
+new Request(request, {
+  method: 'POST',
+  body: new Uint8Array(3),
+  signal: null,
+  redirect: 'manual',
+  headers: request.headers,
+});
 new Request(new URL('http://a/'), { body: new URLSearchParams('a=1'), headers: [['a', 'b']] });
 new Response('x', { status: 200, headers: new Map([['a', 'b']]) });
 new Response(new ArrayBuffer(1), { headers: { a: 'b' } });

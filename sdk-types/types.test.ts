@@ -296,15 +296,18 @@ describe('the documentation', () => {
     const members = rows.filter(({ kind }) => kind !== 'HOST_CLASS' && kind !== 'HOST_OBJECT');
     expect(
       members.flatMap((row) =>
-        problems(declarationsOf(row).filter(({ node }) => !ts.isSetAccessor(node)), (node) => {
-          const thrown = tagsOf(node, 'throws').map((text) => text.split(' ')[0] ?? '');
-          if (tagsOf(node, 'phase').join() !== row.phases) return `@phase is not ${row.phases}`;
-          if (tagsOf(node, 'since').join() !== row.since) return `@since is not ${row.since}`;
-          if (tagsOf(node, 'example').length !== 1) return 'has not one @example';
-          if (new Set(thrown).size !== thrown.length) return 'names an error twice';
-          const unknown = thrown.find((code) => !codes.has(code));
-          return unknown === undefined ? undefined : `@throws ${unknown}, which does not exist`;
-        }),
+        problems(
+          declarationsOf(row).filter(({ node }) => !ts.isSetAccessor(node)),
+          (node) => {
+            const thrown = tagsOf(node, 'throws').map((text) => text.split(' ')[0] ?? '');
+            if (tagsOf(node, 'phase').join() !== row.phases) return `@phase is not ${row.phases}`;
+            if (tagsOf(node, 'since').join() !== row.since) return `@since is not ${row.since}`;
+            if (tagsOf(node, 'example').length !== 1) return 'has not one @example';
+            if (new Set(thrown).size !== thrown.length) return 'names an error twice';
+            const unknown = thrown.find((code) => !codes.has(code));
+            return unknown === undefined ? undefined : `@throws ${unknown}, which does not exist`;
+          },
+        ),
       ),
     ).toEqual([]);
   });

@@ -444,14 +444,14 @@ describe('a source that is none, or not one (H404)', () => {
 
   const shapes: [string, string, string, RegExp][] = [
     ['no default export', `export const onRequest = () => {};`, 'E_SCRIPT_EXPORT', /default/],
-    ['a number as default export', `export default 5;`, 'E_SCRIPT_EXPORT', /default export is not an object/],
+    ['a number as default export', `export default 5;`, 'E_SCRIPT_EXPORT', /default export is not a plain object/],
     [
       'a function as default export',
       `export default function onRequest() {}`,
       'E_SCRIPT_EXPORT',
-      /default export is not an object/,
+      /default export is not a plain object/,
     ],
-    ['null as default export', `export default null;`, 'E_SCRIPT_EXPORT', /default export is not an object/],
+    ['null as default export', `export default null;`, 'E_SCRIPT_EXPORT', /default export is not a plain object/],
     ['a list as default export', `export default [];`, 'E_SCRIPT_EXPORT', /./],
     ['a promise as default export', `export default Promise.resolve({});`, 'E_SCRIPT_EXPORT', /./],
     ['a misspelt hook', `export default { onRequests() {} };`, 'E_SCRIPT_HOOK', /onRequests.*onRequest\b/],

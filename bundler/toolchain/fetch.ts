@@ -72,7 +72,10 @@ async function download(name: string, pin: Pin, places: FetchPlaces): Promise<st
       {
         log: join(places.logs, `download-${name}.log`),
         // A source archive is to be downloaded, not run: see no-build/.
-        env: pin.kind === 'sdist' ? { PYTHONPATH: join(paths.toolchain, 'no-build') } : {},
+        env:
+          pin.kind === 'sdist'
+            ? { PYTHONPATH: join(paths.toolchain, 'no-build'), PYTHONDONTWRITEBYTECODE: '1' }
+            : {},
       },
     );
   } catch (error) {

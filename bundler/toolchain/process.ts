@@ -25,8 +25,12 @@ const tailLines = 40;
 export async function run(command: string, args: readonly string[], options: RunOptions): Promise<void> {
   const code = await runForCode(command, args, options);
   if (code === 0) return;
-  const tail = readFileSync(options.log, 'utf8').trimEnd().split('\n').slice(-tailLines).join('\n');
-  throw new SetupError(`${tail}\n\n'${command} ${args[0] ?? ''}' ended with ${code}. All it printed: ${options.log}`);
+  throw new SetupError(`${tailOf(options.log)}\n\n'${command} ${args[0] ?? ''}' ended with ${code}. All it printed: ${options.log}`);
+}
+
+/** The last lines of a log. */
+export function tailOf(log: string): string {
+  return readFileSync(log, 'utf8').trimEnd().split('\n').slice(-tailLines).join('\n');
 }
 
 /** Like run, for a caller who wants the exit code (or the signal's name) of a command that may fail. */
@@ -46,10 +50,12 @@ export async function runForCode(
     let rest = '';
     stream.setEncoding('utf8').on('data', (text: string) => {
       log.write(text);
-      if (!options.onLine) return;
       const lines = (rest + text).split('\n');
       rest = lines.pop() ?? '';
-      lines.forEach(options.onLine);
+      for (const line of lines) options.onLine?.(line);
+    });
+    stream.on('end', () => {
+      if (rest !== '') options.onLine?.(rest);
     });
   }
   const ended = await new Promise<number | string>((resolve, reject) => {

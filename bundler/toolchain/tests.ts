@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { spawn, spawnSync } from 'node:child_process';
 
 import { ensure } from './ensure.ts';
+import { GoogleTestReader } from './googletest.ts';
 import { paths } from './paths.ts';
-import { runForCode } from './process.ts';
-import { seconds, step } from './progress.ts';
+import { runForCode, tailOf } from './process.ts';
+import { seconds } from './progress.ts';
 
 /** What the C++ unit tests want from the machine; `.ci/run` installs it. */
 const aptLine = 'apt-get install -y --no-install-recommends g++ libgtest-dev';
@@ -50,45 +51,30 @@ function machineCanCompileTests(): boolean {
   return probe.status === 0;
 }
 
-/** The part of GoogleTest's JSON report that is read here. */
-interface UnitReport {
-  readonly testsuites: readonly {
-    readonly name: string;
-    readonly time: string;
-    readonly testsuite: readonly { readonly result: string; readonly failures?: readonly unknown[] }[];
-  }[];
-}
-
 async function runUnitTests(): Promise<Count> {
-  const reportFile = join(paths.logs, 'unit-tests.json');
   const log = join(paths.logs, 'unit-tests.log');
-  rmSync(reportFile, { force: true });
-  const code = await step('running the C++ unit tests', () =>
-    runForCode(paths.unitTests, [`--gtest_output=json:${reportFile}`, '--gtest_brief=1'], {
-      cwd: paths.repoRoot,
-      log,
-      env: { ASAN_OPTIONS: 'detect_stack_use_after_return=1', UBSAN_OPTIONS: 'print_stacktrace=1' },
-    }),
-  );
   const count: Count = { passed: 0, failed: 0, skipped: 0 };
-  if (existsSync(reportFile)) {
-    const report = JSON.parse(readFileSync(reportFile, 'utf8')) as UnitReport;
-    for (const { name, time, testsuite } of report.testsuites) {
-      const failed = testsuite.filter((test) => test.failures !== undefined).length;
-      const skipped = testsuite.filter((test) => test.result === 'SKIPPED').length;
-      suiteLine(`C++ ${name}`, testsuite.length, failed, Number.parseFloat(time) * 1000);
-      count.failed += failed;
-      count.skipped += skipped;
-      count.passed += testsuite.length - failed - skipped;
-    }
-  }
-  if (code !== 0) {
-    console.log(readFileSync(log, 'utf8').trimEnd());
-    // A crash or a leak fails the run without failing a test.
-    if (count.failed === 0) {
-      suiteLine(`C++ unit tests ended with ${code}`, 1, 1, 0);
-      count.failed = 1;
-    }
+  const reader = new GoogleTestReader(({ name, passed, failed, skipped, elapsedMs, failures }) => {
+    suiteLine(`C++ ${name}`, passed + failed + skipped, failed, elapsedMs);
+    if (failed > 0) console.log(failures);
+    count.passed += passed;
+    count.failed += failed;
+    count.skipped += skipped;
+  });
+  const code = await runForCode(paths.unitTests, ['--gtest_color=no'], {
+    cwd: paths.repoRoot,
+    log,
+    env: { ASAN_OPTIONS: 'detect_stack_use_after_return=1', UBSAN_OPTIONS: 'print_stacktrace=1' },
+    onLine: (line) => {
+      reader.line(line);
+    },
+  });
+  reader.end();
+  // A leak is found after all tests have ended, and fails none of them.
+  if (code !== 0 && count.failed === 0) {
+    console.log(tailOf(log));
+    suiteLine(`C++ unit tests ended with ${code}`, 1, 1, 0);
+    count.failed = 1;
   }
   return count;
 }

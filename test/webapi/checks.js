@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+/** Counts what is checked and names what does not hold. Runs inside a filter; its functions need no receiver. */
+export class Checks {
+  count = 0;
+  /** @type {string[]} */
+  failures = [];
+
+  equal = (name, got, want) => {
+    this.count++;
+    if (show(got) !== show(want)) this.failures.push(`${name}: got ${show(got)}, want ${show(want)}`);
+  };
+
+  /** `code` is that of a HostError; left out, any will do. */
+  throws = (name, fn, constructor, code) => {
+    this.count++;
+    try {
+      fn();
+    } catch (error) {
+      if (error instanceof constructor && (code === undefined || error.code === code)) return;
+      this.failures.push(`${name}: threw ${error.name} ${error.code}: ${error.message}`);
+      return;
+    }
+    this.failures.push(`${name}: did not throw`);
+  };
+}
+
+/** A value as text: equal values have equal texts. Other than JSON it shows undefined, NaN and lone surrogates. */
+function show(value) {
+  if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;
+  if (value !== null && typeof value === 'object') {
+    return `{${Object.entries(value)
+      .map(([key, item]) => `${key}: ${show(item)}`)
+      .join(', ')}}`;
+  }
+  return typeof value === 'string' ? JSON.stringify(value) : String(value);
+}
