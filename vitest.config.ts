@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['{bundler,test,samples,sdk-types,bench}/**/*.test.ts'],
+    include: ['{bundler,test,sdk-types,filter-cc/builtins}/**/*.test.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // Envoy and its load share two cores: what is measured in time needs them alone.

@@ -42,7 +42,8 @@ export type CompileResult =
   | { readonly ok: true; readonly bytes: Uint8Array }
   | { readonly ok: false; readonly error: EngineError };
 
-interface CompilerExports {
+/** What the module exports for compiling; emulator.ts has the rest. */
+export interface CompilerExports {
   readonly memory: WebAssembly.Memory;
   fairlead_alloc(size: number): number;
   fairlead_free(pointer: number): void;
@@ -70,20 +71,21 @@ export async function compile(request: CompileRequest): Promise<CompileResult> {
   }
 }
 
-async function load(): Promise<WebAssembly.Module> {
+/** Reads and compiles fairlead.wasm. */
+export async function load(wasmPath: string = paths.wasmPath): Promise<WebAssembly.Module> {
   let bytes: Buffer;
   try {
-    bytes = await readFile(paths.wasmPath);
+    bytes = await readFile(wasmPath);
   } catch {
-    throw failure('E_BUILD_COMPILER', `there is no ${shortPath(paths.wasmPath)}`, {
+    throw failure('E_BUILD_COMPILER', `there is no ${shortPath(wasmPath)}`, {
       hints: ['Run "npm run build" in the folder of fairlead first.'],
     });
   }
   return WebAssembly.compile(bytes);
 }
 
-/** An instance serves one compilation: its memory goes with it, and nothing of one module can reach another. */
-async function instantiate(module: WebAssembly.Module): Promise<CompilerExports> {
+/** For compiling, an instance serves once: its memory goes with it, and nothing of one module can reach another. */
+export async function instantiate(module: WebAssembly.Module): Promise<CompilerExports> {
   const { WASI } = await importWasi();
   const wasi = new WASI({ version: 'preview1' });
   const instance = await WebAssembly.instantiate(module, wasi.getImportObject());

@@ -71,15 +71,13 @@ js::Value rejectedNow(JSContext* ctx) {
   return promise;
 }
 
-/** The native listener on a fetch's signal; `data` is the stream's id and the signal. */
-JSValue onFetchAborted(JSContext* ctx, JSValueConst, int, JSValueConst*, int magic,
+/** The native listener on a fetch's signal: gets the reason; `data` is the stream's id. */
+JSValue onFetchAborted(JSContext* ctx, JSValueConst, int argc, JSValueConst* argv, int magic,
                        JSValueConst* data) {
   int64_t id = 0;
   JS_ToBigInt64(ctx, &id, data[0]);
-  if (Stream* stream = Runtime::from(ctx).findStream(static_cast<uint64_t>(id))) {
-    const js::Value reason(ctx, JS_GetPropertyStr(ctx, data[1], "reason"));
-    stream->cancelFetch(static_cast<uint32_t>(magic), reason.get());
-  }
+  if (Stream* stream = Runtime::from(ctx).findStream(static_cast<uint64_t>(id)))
+    stream->cancelFetch(static_cast<uint32_t>(magic), argc > 0 ? argv[0] : JS_UNDEFINED);
   return JS_UNDEFINED;
 }
 
@@ -158,12 +156,9 @@ Outcome<JSValue> globals_fetch(Call& call, JSValueConst input, JSValueConst init
   js::Value signal = std::move(request.signal);
   if (!prepared)
     return rejectedNow(ctx);
-  if (signal.isObject()) {
-    const js::Value aborted(ctx, JS_GetPropertyStr(ctx, signal.get(), "aborted"));
-    if (JS_ToBool(ctx, aborted.get()) > 0) {
-      JS_Throw(ctx, JS_GetPropertyStr(ctx, signal.get(), "reason"));
-      return rejectedNow(ctx);
-    }
+  if (signal.isObject() && isAborted(call.runtime, signal.get())) {
+    JS_Throw(ctx, abortReason(call.runtime, signal.get()).release());
+    return rejectedNow(ctx);
   }
   const uint32_t id = stream->addFetch(call, std::move(fetch));
   if (id == 0)
@@ -171,11 +166,13 @@ Outcome<JSValue> globals_fetch(Call& call, JSValueConst input, JSValueConst init
   js::Value promise = stream->fetchPromise(id);
   if (signal.isObject()) {
     const js::Value streamId(ctx, JS_NewBigUint64(ctx, stream->id()));
-    JSValueConst data[] = {streamId.get(), signal.get()};
+    JSValueConst data[] = {streamId.get()};
     const js::Value listener(
-        ctx, JS_NewCFunctionData(ctx, onFetchAborted, 0, static_cast<int>(id), 2, data));
-    if (listener.isException() || !onAbort(call.runtime, signal.get(), listener.get()))
+        ctx, JS_NewCFunctionData(ctx, onFetchAborted, 1, static_cast<int>(id), 1, data));
+    js::Value forget;
+    if (listener.isException() || !onAbort(call.runtime, signal.get(), listener.get(), &forget))
       return Thrown{};
+    stream->forgetSignalOf(id, std::move(forget));
   }
   return promise;
 }
@@ -265,18 +262,33 @@ void Stream::startFetch(Fetch& fetch) {
   case CalloutStart::Started:
     return;
   case CalloutStart::ClusterNotFound:
-    rejectFetch(fetch, ErrorCode::E_FETCH_CLUSTER_UNKNOWN, {fetch.cluster});
+    rejectFetch(fetch, ErrorCode::E_FETCH_CLUSTER_UNKNOWN, fetch.cluster);
     return;
   case CalloutStart::CannotCreateRequest:
-    rejectFetch(fetch, ErrorCode::E_FETCH_NO_HOST, {fetch.cluster});
+    rejectFetch(fetch, ErrorCode::E_FETCH_NO_HOST, fetch.cluster);
     return;
   case CalloutStart::MissingRequiredHeaders:
-    rejectFetch(fetch, ErrorCode::E_FETCH_REQUEST, {fetch.url, "a required header is missing"});
+    rejectFetch(fetch, ErrorCode::E_FETCH_REQUEST, fetch.url, "a required header is missing");
     return;
   case CalloutStart::DuplicateCalloutId:
-    rejectFetch(fetch, ErrorCode::E_FETCH_REQUEST, {fetch.url, "its id is taken"});
+    rejectFetch(fetch, ErrorCode::E_FETCH_REQUEST, fetch.url, "its id is taken");
     return;
   }
+}
+
+void Stream::forgetSignalOf(uint32_t fetchId, js::Value forget) {
+  if (Fetch* fetch = fetchById(fetchId))
+    fetch->forgetSignal = std::move(forget);
+}
+
+void Stream::leaveSignal(Fetch& fetch) {
+  if (!fetch.forgetSignal.isFunction())
+    return;
+  JSContext* ctx = runtime_->ctx();
+  const js::Value forget = std::move(fetch.forgetSignal);
+  const js::Value result(ctx, JS_Call(ctx, forget.get(), JS_UNDEFINED, 0, nullptr));
+  if (result.isException())
+    JS_FreeValue(ctx, JS_GetException(ctx));
 }
 
 void Stream::endFetch(Fetch& fetch) {
@@ -284,20 +296,22 @@ void Stream::endFetch(Fetch& fetch) {
   std::erase_if(timers_, [&](const Timer& timer) { return timer.fetchId == fetch.id; });
 }
 
-void Stream::settleFetchBadly(Fetch& fetch, JSValueConst reason) {
+void Stream::settleFetchBadly(Fetch& fetch, JSValueConst reason, Failure failure) {
   const bool answered = fetch.state == Fetch::State::AwaitBody;
   endFetch(fetch);
+  leaveSignal(fetch);
   // What arrives later finds the fetch done; its callout is reset when the script has returned.
   if (fetch.calloutId != 0)
     runtime_->recordAction(*this);
   if (answered)
-    fetch.answer->fail(reason);
+    fetch.answer->fail(reason, std::move(failure));
   else
     js::settlePromise(runtime_->ctx(), fetch.promise.get(), reason, true);
   fetch.promise.reset();
 }
 
-void Stream::rejectFetch(Fetch& fetch, ErrorCode code, ErrorArgs args) {
+void Stream::rejectFetch(Fetch& fetch, ErrorCode code, std::string_view first,
+                         std::string_view second) {
   if (!canRunScript()) {
     endFetch(fetch);
     return;
@@ -305,15 +319,15 @@ void Stream::rejectFetch(Fetch& fetch, ErrorCode code, ErrorArgs args) {
   runtime_->run(
       *this, budget(),
       [&] {
-        const js::Value error(runtime_->ctx(), newError(runtime_->ctx(), code, args));
-        settleFetchBadly(fetch, error.get());
+        const js::Value error(runtime_->ctx(), newError(runtime_->ctx(), code, {first, second}));
+        settleFetchBadly(fetch, error.get(), {code, std::string(first), std::string(second)});
       },
       [](js::Entry&) {});
 }
 
 void Stream::cancelFetch(uint32_t fetchId, JSValueConst reason) {
   if (Fetch* fetch = fetchById(fetchId))
-    settleFetchBadly(*fetch, reason);
+    settleFetchBadly(*fetch, reason, {ErrorCode::E_ABORTED, "fetch", {}});
 }
 
 void Stream::timeOutFetch(uint32_t fetchId) {
@@ -321,9 +335,9 @@ void Stream::timeOutFetch(uint32_t fetchId) {
   if (fetch == nullptr)
     return;
   JSContext* ctx = runtime_->ctx();
-  const js::Value error(ctx, newError(ctx, ErrorCode::E_FETCH_TIMEOUT,
-                                      {fetch->cluster, std::to_string(fetch->timeoutMs)}));
-  settleFetchBadly(*fetch, error.get());
+  const std::string ms = std::to_string(fetch->timeoutMs);
+  const js::Value error(ctx, newError(ctx, ErrorCode::E_FETCH_TIMEOUT, {fetch->cluster, ms}));
+  settleFetchBadly(*fetch, error.get(), {ErrorCode::E_FETCH_TIMEOUT, fetch->cluster, ms});
 }
 
 void Stream::abortFetches(JSValueConst reason) {
@@ -332,7 +346,7 @@ void Stream::abortFetches(JSValueConst reason) {
       // Envoy cancels the calls of a stream that ends by itself.
       fetch->calloutId = 0;
       js::markHandled(runtime_->ctx(), fetch->promise.get());
-      settleFetchBadly(*fetch, reason);
+      settleFetchBadly(*fetch, reason, {ErrorCode::E_ABORTED, "fetch", {}});
     }
   }
 }
@@ -390,6 +404,7 @@ void Stream::completeFetch(Fetch& fetch) {
   // The callout's own end follows, or is this: there is nothing left to reset.
   fetch.calloutId = 0;
   endFetch(fetch);
+  leaveSignal(fetch);
   fetch.answer->complete();
   runtime_->recordAction(*this);
 }
@@ -402,8 +417,8 @@ void Stream::onCalloutData(uint64_t calloutId, std::span<const std::string_view>
   const StreamRef keep(*this);
   for (const std::string_view piece : pieces) {
     if (fetch->answer->bytes().size() + piece.size() > kMaxFetchBodyBytes) {
-      rejectFetch(*fetch, ErrorCode::E_BODY_LIMIT,
-                  {"fetch", std::to_string(kMaxFetchBodyBytes / 1024)});
+      rejectFetch(*fetch, ErrorCode::E_BODY_LIMIT, "fetch",
+                  std::to_string(kMaxFetchBodyBytes / 1024));
       return;
     }
     fetch->answer->append(piece);
@@ -426,28 +441,28 @@ void Stream::onCalloutReset(uint64_t calloutId) {
     return;
   const StreamRef keep(*this);
   fetch->calloutId = 0;
-  rejectFetch(*fetch, ErrorCode::E_FETCH_RESET, {fetch->cluster});
+  rejectFetch(*fetch, ErrorCode::E_FETCH_RESET, fetch->cluster);
 }
 
 void Stream::redirectFetch(Fetch& fetch, uint32_t status, const std::string& location) {
   const auto from = ada::parse<ada::url_aggregator>(fetch.url);
   const auto to = ada::parse<ada::url_aggregator>(location, &*from);
   if (fetch.redirect == "error") {
-    rejectFetch(fetch, ErrorCode::E_FETCH_REDIRECT, {"the answer is a redirect to " + location});
+    rejectFetch(fetch, ErrorCode::E_FETCH_REDIRECT, "the answer is a redirect to " + location);
     return;
   }
   if (!to) {
-    rejectFetch(fetch, ErrorCode::E_FETCH_REDIRECT, {"the redirect's location is not a URL"});
+    rejectFetch(fetch, ErrorCode::E_FETCH_REDIRECT, "the redirect's location is not a URL");
     return;
   }
   if (fetch.redirects == kMaxRedirects) {
-    rejectFetch(fetch, ErrorCode::E_FETCH_REDIRECT, {"more than 5 redirects"});
+    rejectFetch(fetch, ErrorCode::E_FETCH_REDIRECT, "more than 5 redirects");
     return;
   }
   const std::string oldHost = fetch.host;
   if (!aim(config_.config, fetch, *to)) {
-    rejectFetch(fetch, ErrorCode::E_FETCH_CLUSTER_NOT_ALLOWED,
-                {to->get_host(), allowedHosts(config_.config)});
+    rejectFetch(fetch, ErrorCode::E_FETCH_CLUSTER_NOT_ALLOWED, to->get_host(),
+                allowedHosts(config_.config));
     return;
   }
   ++fetch.redirects;

@@ -82,8 +82,9 @@ void BodySource::complete() {
     settleFormed(reader.promise.context(), reader.promise.get(), bytes_, reader.form);
 }
 
-void BodySource::fail(JSValueConst reason) {
+void BodySource::fail(JSValueConst reason, Failure failure) {
   state_ = State::Failed;
+  failure_ = std::move(failure);
   bytes_.clear();
   for (Reader& reader : std::exchange(readers_, {}))
     js::settlePromise(reader.promise.context(), reader.promise.get(), reason, true);
@@ -92,7 +93,7 @@ void BodySource::fail(JSValueConst reason) {
 js::Value BodySource::read(const Call& call, BodyForm form) {
   JSContext* ctx = call.ctx;
   if (state_ == State::Failed) {
-    call.fail(ErrorCode::E_FETCH_RESET);
+    throwError(ctx, failure_.code, {failure_.first, failure_.second});
     return rejected(ctx);
   }
   js::Value promise = js::newPromise(ctx);
@@ -429,6 +430,11 @@ Outcome<bool> Response_bodyUsed(Call&, ResponseData& self) { return self.body.us
 Outcome<JSValue> Request_new(Call& call, JSValueConst input, JSValueConst init) {
   auto data = std::make_unique<RequestData>();
   if (!buildRequest(call, input, init, *data))
+    return Thrown{};
+  // The standard's request has a signal of its own that follows the given one.
+  if (data->signal.isObject())
+    data->signal = followSignal(call.runtime, data->signal.get());
+  if (data->signal.isException())
     return Thrown{};
   return bind::wrap(call.runtime, HostClass::Request, data.release(), call.receiver);
 }

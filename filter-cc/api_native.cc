@@ -9,7 +9,6 @@
 #include "filter-cc/runtime.h"
 #include "filter-cc/stream.h"
 #include "filter-cc/world.h"
-#include "quickjs/engine_unit.h"
 
 namespace fairlead {
 namespace {
@@ -22,7 +21,7 @@ JSValue now(JSContext* ctx, JSValueConst, int, JSValueConst*) {
 
 JSValue setTimer(JSContext* ctx, JSValueConst, int, JSValueConst* argv) {
   return bind::barrier(ctx, "setTimer", [&]() -> JSValue {
-    const Call call{ctx, Runtime::from(ctx), "setTimer", JS_UNDEFINED};
+    const Call call{ctx, Runtime::from(ctx), "AbortSignal.timeout", JS_UNDEFINED};
     double delayMs = 0;
     if (JS_ToFloat64(ctx, &delayMs, argv[1]) < 0)
       return JS_EXCEPTION;
@@ -70,7 +69,7 @@ std::span<const char* const> nativeNames() {
 
 bool defineNativeExports(Runtime& runtime, JSValueConst exports) {
   JSContext* ctx = runtime.ctx();
-  js::Value intrinsics(ctx, fairlead_intrinsics(ctx));
+  js::Value intrinsics = js::newIntrinsics(ctx);
   return !intrinsics.isException() &&
          JS_SetPropertyFunctionList(ctx, exports, kNatives, std::size(kNatives)) == 0 &&
          JS_DefinePropertyValueStr(ctx, exports, "intrinsics", intrinsics.release(),

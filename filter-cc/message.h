@@ -19,6 +19,13 @@ namespace fairlead {
 /** How a reader wants its body. */
 enum class BodyForm : uint8_t { Text, Json, Bytes, ArrayBuffer };
 
+/** Why a body will not come: what it takes to make the error again. */
+struct Failure {
+  ErrorCode code;
+  std::string first;
+  std::string second;
+};
+
 /**
  * The bytes of one body, which may still be on their way. Shared by a message and its clones.
  * Readers that wait are settled by complete() or fail(), which need an open Entry.
@@ -39,8 +46,8 @@ public:
   bool hasReaders() const { return !readers_.empty(); }
   /** All bytes are there; settles the readers. Requires: an open Entry where there are readers. */
   void complete();
-  /** They will not come: readers reject with `reason`, later ones with E_FETCH_RESET. */
-  void fail(JSValueConst reason);
+  /** They will not come: readers reject with `reason`, later ones with an error like it. */
+  void fail(JSValueConst reason, Failure failure);
   /** Drops the waiting readers unsettled: no script runs any more. */
   void abandon() { readers_.clear(); }
 
@@ -55,6 +62,7 @@ private:
 
   State state_ = State::Open;
   std::string bytes_;
+  Failure failure_;
   std::vector<Reader> readers_;
 };
 

@@ -173,14 +173,10 @@ Error placed(Error error, const Error& place) {
 
 /** Where a function stands in the source. */
 void placeOf(JSContext* ctx, JSValueConst function, Error& error) {
-  const js::Value file(ctx, JS_GetPropertyStr(ctx, function, "fileName"));
-  const js::Value line(ctx, JS_GetPropertyStr(ctx, function, "lineNumber"));
-  const js::Value column(ctx, JS_GetPropertyStr(ctx, function, "columnNumber"));
-  if (!file.isString() || !JS_IsNumber(line.get()))
-    return;
-  error.file = js::Utf8(ctx, file.get()).view();
-  JS_ToUint32(ctx, &error.line, line.get());
-  JS_ToUint32(ctx, &error.column, column.get());
+  const js::Caller place = js::placeOf(ctx, function);
+  error.file = place.file;
+  error.line = place.line;
+  error.column = place.column;
 }
 
 /** Whether an object inherits from Object.prototype or from nothing: an instance hides its hooks. */

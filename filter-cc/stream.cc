@@ -206,11 +206,17 @@ void Stream::callHook(Direction direction) {
           failure = js::takeException(ctx, fault);
       },
       [&](js::Entry& entry) {
-        // A fault reaches fail() by its owner.
-        if (entry.fault() == js::Fault::None && !failure)
+        // A fault reaches fail() by its owner, which can be another stream.
+        const js::Fault entryFault = entry.fault();
+        const bool ours = entryFault != js::Fault::None &&
+                          (entryFault == js::Fault::Memory || entry.faultOwner() == id_);
+        if (!ours && !failure)
           takeHookResult(direction, std::move(result));
-        else if (entry.fault() != js::Fault::None && failure)
+        else if (ours && failure)
           entry.setFaultPlace(std::move(*failure));
+        // Nothing of the runtime may be held past this: the fault's answer can end the stream, and
+        // the runtime with it.
+        result.reset();
       });
   if (failure && fault != js::Fault::Cpu && fault != js::Fault::Memory)
     fail(causeOf(fault), std::move(*failure));
@@ -497,7 +503,10 @@ Hook Stream::hookNow() const {
 
 void Stream::log(LogLevel level, std::string_view text, std::string_view file, uint32_t line) {
   std::string message = config_.config.filterName + ": ";
-  if (const std::optional<HeaderLookup> id = host_.header(HeaderMap::Request, "x-request-id", 0))
+  // A client may have chosen the id: only what reads as one is shown.
+  constexpr size_t kMaxIdBytes = 128;
+  const std::optional<HeaderLookup> id = host_.header(HeaderMap::Request, "x-request-id", 0);
+  if (id && id->value.size() <= kMaxIdBytes && isHeaderName(id->value))
     message.append("[").append(id->value).append("] ");
   message += text;
   host::log(level, message, file, line);
@@ -623,6 +632,7 @@ void Stream::killHandles() {
   timers_.clear();
   for (const std::unique_ptr<Fetch>& fetch : fetches_) {
     fetch->promise.reset();
+    fetch->forgetSignal.reset();
     if (fetch->answer != nullptr)
       fetch->answer->abandon();
   }

@@ -90,6 +90,8 @@ struct Fetch {
   uint32_t timeoutMs = 0;
   uint32_t redirects = 0;
   js::Value promise;
+  /** A function that takes our listener from the signal, where there is one. */
+  js::Value forgetSignal;
   std::shared_ptr<BodySource> answer;
 };
 
@@ -169,6 +171,8 @@ public:
   /** Records a fetch; it is sent when the script has returned. 0 with an exception pending. */
   uint32_t addFetch(const Call& call, std::unique_ptr<Fetch> fetch);
   js::Value fetchPromise(uint32_t fetchId);
+  /** What takes the fetch's listener from its signal; called when the fetch has settled. */
+  void forgetSignalOf(uint32_t fetchId, js::Value forget);
   /** Rejects a fetch with `reason` and cancels its call. */
   void cancelFetch(uint32_t fetchId, JSValueConst reason);
   /** Fetches in flight, and all there have been. */
@@ -250,8 +254,10 @@ private:
   void startFetch(Fetch& fetch);
   void completeFetch(Fetch& fetch);
   void endFetch(Fetch& fetch);
-  void settleFetchBadly(Fetch& fetch, JSValueConst reason);
-  void rejectFetch(Fetch& fetch, ErrorCode code, ErrorArgs args);
+  void leaveSignal(Fetch& fetch);
+  void settleFetchBadly(Fetch& fetch, JSValueConst reason, Failure failure);
+  void rejectFetch(Fetch& fetch, ErrorCode code, std::string_view first,
+                   std::string_view second = {});
   void redirectFetch(Fetch& fetch, uint32_t status, const std::string& location);
   void timeOutFetch(uint32_t fetchId);
   void abortFetches(JSValueConst reason);

@@ -1059,6 +1059,22 @@ BytesState bytesOf(JSValueConst value, std::span<uint8_t>& bytes) {
 
 // --- For logs and builtins ---
 
+Caller placeOf(JSContext* ctx, JSValueConst function) {
+  Caller place;
+  JSAtom file;
+  int line, column;
+  if (!fairlead_function_place(function, &file, &line, &column)) return place;
+  if (const char* chars = JS_AtomToCString(ctx, file)) {
+    place.file = chars;
+    JS_FreeCString(ctx, chars);
+  } else {
+    JS_FreeValue(ctx, JS_GetException(ctx));
+  }
+  place.line = static_cast<uint32_t>(line);
+  place.column = static_cast<uint32_t>(column);
+  return place;
+}
+
 std::vector<Caller> callers(JSContext* ctx, size_t limit) {
   constexpr size_t kMaxNameBytes = 200;
   std::vector<Caller> found;

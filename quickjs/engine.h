@@ -453,6 +453,9 @@ struct Caller {
   uint32_t column = 0;
 };
 
+/// Where a function of a script is defined; no file for other values.
+Caller placeOf(JSContext* ctx, JSValueConst function);
+
 /// The functions of scripts on the stack, the innermost first; those of the embedder's own modules
 /// (`fairlead:…`) are left out, as from all stacks.
 std::vector<Caller> callers(JSContext* ctx, size_t limit);

@@ -275,41 +275,62 @@ bool fairlead_caller(JSContext* ctx, uint32_t index, JSValueConst* name, JSAtom*
   return false;
 }
 
-JSValue fairlead_intrinsics(JSContext* ctx) {
-#define FUNCTIONS(name, entries)                                                                   \
-  {                                                                                                \
-    name, entries, countof(entries)                                                                \
+/// Defines those functions of a table of the engine whose names are among `names`, each with a blank
+/// before and behind it. The engine makes them when they are first read.
+static int define_some(JSContext* ctx, JSValueConst object, const char* names,
+                       const JSCFunctionListEntry* entries, int count) {
+  char word[40];
+  for (int i = 0; i < count; i++) {
+    snprintf(word, sizeof(word), " %s ", entries[i].name);
+    if (strstr(names, word) && JS_SetPropertyFunctionList(ctx, object, &entries[i], 1) < 0) return -1;
   }
+  return 0;
+}
+
+bool fairlead_function_place(JSValueConst function, JSAtom* file, int* line, int* column) {
+  JSFunctionBytecode* b = JS_GetFunctionBytecode(function);
+  if (!b) return false;
+  *file = b->filename;
+  *line = b->line_num;
+  *column = b->col_num;
+  return true;
+}
+
+JSValue fairlead_intrinsics(JSContext* ctx) {
+#define FUNCTIONS(entries, group, names) {group, names, entries, countof(entries)}
   static const struct {
-    const char* name;
+    const char* group;
+    const char* names;
     const JSCFunctionListEntry* entries;
     int count;
-  } groups[] = {
-      FUNCTIONS("Reflect", js_reflect_funcs),
-      FUNCTIONS("global", js_global_funcs),
-      FUNCTIONS("String", js_string_proto_funcs),
-      FUNCTIONS("Number", js_number_proto_funcs),
-      FUNCTIONS("Boolean", js_boolean_proto_funcs),
-      FUNCTIONS("BigInt", js_bigint_proto_funcs),
-      FUNCTIONS("Symbol", js_symbol_proto_funcs),
-      FUNCTIONS("Date", js_date_proto_funcs),
-      FUNCTIONS("RegExp", js_regexp_proto_funcs),
-      FUNCTIONS("Map", js_map_proto_funcs),
-      FUNCTIONS("MapIterator", js_map_iterator_proto_funcs),
-      FUNCTIONS("Set", js_set_proto_funcs),
-      FUNCTIONS("SetIterator", js_set_iterator_proto_funcs),
-      FUNCTIONS("TypedArray", js_typed_array_base_proto_funcs),
-      FUNCTIONS("ArrayBuffer", js_array_buffer_proto_funcs),
+  } tables[] = {
+      FUNCTIONS(js_reflect_funcs, "Reflect",
+                " apply construct defineProperty getOwnPropertyDescriptor getPrototypeOf ownKeys "
+                "setPrototypeOf "),
+      FUNCTIONS(js_global_funcs, "global", " parseInt parseFloat "),
+      FUNCTIONS(js_string_proto_funcs, "String", " concat indexOf slice valueOf "),
+      FUNCTIONS(js_number_proto_funcs, "Number", " valueOf "),
+      FUNCTIONS(js_boolean_proto_funcs, "Boolean", " valueOf "),
+      FUNCTIONS(js_bigint_proto_funcs, "BigInt", " valueOf "),
+      FUNCTIONS(js_symbol_proto_funcs, "Symbol", " toString valueOf "),
+      FUNCTIONS(js_date_proto_funcs, "Date", " getTime toISOString "),
+      FUNCTIONS(js_regexp_proto_funcs, "RegExp",
+                " source hasIndices global ignoreCase multiline dotAll unicode unicodeSets sticky "),
+      FUNCTIONS(js_map_proto_funcs, "Map", " entries size "),
+      FUNCTIONS(js_map_iterator_proto_funcs, "MapIterator", " next "),
+      FUNCTIONS(js_set_proto_funcs, "Set", " values size "),
+      FUNCTIONS(js_set_iterator_proto_funcs, "SetIterator", " next "),
+      FUNCTIONS(js_typed_array_base_proto_funcs, "TypedArray", " length "),
+      FUNCTIONS(js_array_buffer_proto_funcs, "ArrayBuffer", " byteLength "),
   };
 #undef FUNCTIONS
   JSValue intrinsics = JS_NewObjectProto(ctx, JS_NULL);
   if (JS_IsException(intrinsics)) return JS_EXCEPTION;
-  for (size_t i = 0; i < countof(groups); i++) {
+  for (size_t i = 0; i < countof(tables); i++) {
     JSValue group = JS_NewObjectProto(ctx, JS_NULL);
-    // The engine makes each function when it is first read, from its own table.
     if (JS_IsException(group) ||
-        JS_SetPropertyFunctionList(ctx, group, groups[i].entries, groups[i].count) < 0 ||
-        JS_DefinePropertyValueStr(ctx, intrinsics, groups[i].name, JS_DupValue(ctx, group),
+        define_some(ctx, group, tables[i].names, tables[i].entries, tables[i].count) < 0 ||
+        JS_DefinePropertyValueStr(ctx, intrinsics, tables[i].group, JS_DupValue(ctx, group),
                                   JS_PROP_C_W_E) < 0) {
       JS_FreeValue(ctx, group);
       JS_FreeValue(ctx, intrinsics);

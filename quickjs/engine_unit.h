@@ -105,9 +105,13 @@ size_t fairlead_string_length(JSValueConst string);
 bool fairlead_caller(JSContext* ctx, uint32_t index, JSValueConst* name, JSAtom* file, int* line,
                      int* column);
 
+/// Where a function of a script is defined. Borrows the file's name. False for other values.
+bool fairlead_function_place(JSValueConst function, JSAtom* file, int* line, int* column);
+
 // --- Intrinsics ---
 
-/// The engine's own functions, made anew, in groups by what they belong to.
+/// Functions of the engine itself, made anew, in groups by what they belong to: those that built-ins
+/// want (filter-cc/builtins/native.d.ts).
 JSValue fairlead_intrinsics(JSContext* ctx);
 
 #ifdef __cplusplus
