@@ -42,8 +42,7 @@ export type CompileResult =
   | { readonly ok: true; readonly bytes: Uint8Array }
   | { readonly ok: false; readonly error: EngineError };
 
-/** What the module exports for compiling; emulator.ts has the rest. */
-export interface CompilerExports {
+interface CompilerExports {
   readonly memory: WebAssembly.Memory;
   fairlead_alloc(size: number): number;
   fairlead_free(pointer: number): void;
@@ -84,8 +83,8 @@ export async function load(wasmPath: string = paths.wasmPath): Promise<WebAssemb
   return WebAssembly.compile(bytes);
 }
 
-/** For compiling, an instance serves once: its memory goes with it, and nothing of one module can reach another. */
-export async function instantiate(module: WebAssembly.Module): Promise<CompilerExports> {
+/** An instance serves one compilation: its memory goes with it, and nothing of one module can reach another. */
+async function instantiate(module: WebAssembly.Module): Promise<CompilerExports> {
   const { WASI } = await importWasi();
   const wasi = new WASI({ version: 'preview1' });
   const instance = await WebAssembly.instantiate(module, wasi.getImportObject());

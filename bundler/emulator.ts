@@ -4,10 +4,14 @@
 // Filters without Envoy: fairlead.wasm runs the same core and the same engine over Envoy's rules in memory. An exchange
 // is described as data, so that one description can be put before a real Envoy as well.
 //
+// The core runs in a thread of its own, whose stack is large enough for every stack_kb a config may ask for.
+//
 // What the connection manager and the router do by themselves is left out: headers that they add (date, server,
 // x-request-id, x-forwarded-proto, …), routes, retries. Time is virtual: it passes by itself while an exchange waits.
 
-import { type CompilerExports, type EngineError, instantiate, load } from './compiler.ts';
+import { Worker } from 'node:worker_threads';
+
+import { type EngineError, load } from './compiler.ts';
 
 /** Bytes of a body; text is sent as UTF-8. */
 export type Bytes = string | Uint8Array;
@@ -219,11 +223,17 @@ export class FilterError extends Error {
   }
 }
 
-interface EmulatorExports extends CompilerExports {
-  fairlead_filter_new(requestPointer: number, requestLength: number): number;
-  fairlead_filter_free(handle: number): void;
-  fairlead_exchange(handle: number, requestPointer: number, requestLength: number): number;
+/** A call of an export of fairlead.wasm, as emulator-worker.mjs takes it. */
+interface WorkerCall {
+  readonly name: 'fairlead_filter_new' | 'fairlead_filter_free' | 'fairlead_exchange';
+  /** Goes before the request. */
+  readonly handle?: number;
+  /** JSON. */
+  readonly request?: string;
 }
+
+/** Its answer: JSON, or why the instance is of no more use. */
+type WorkerReply = { readonly ok: boolean; readonly json: string } | { readonly broken: string };
 
 interface MessageJson {
   readonly starts: number;
@@ -245,19 +255,30 @@ interface ExchangeJson extends Omit<ExchangeResult, 'upstream' | 'client' | 'cal
  *
  * @example
  * const emulator = await Emulator.load();
- * const filter = emulator.filter({ inline: 'export default { onRequest() { return new Response("hello"); } }' });
- * filter.exchange({ request: { path: '/' } }).client?.text(); // "hello"
+ * const filter = await emulator.filter({ inline: 'export default { onRequest() { return new Response("hello"); } }' });
+ * const { client } = await filter.exchange({ request: { path: '/' } });
+ * client?.text(); // "hello"
  */
 export class Emulator {
-  readonly #exports: EmulatorExports;
+  readonly #worker: Worker;
+  /** In the order of their calls. */
+  readonly #pending: { resolve: (json: string) => void; reject: (error: Error) => void }[] = [];
+  #broken: Error | undefined;
 
-  private constructor(exports: EmulatorExports) {
-    this.#exports = exports;
+  private constructor(worker: Worker) {
+    this.#worker = worker;
+    worker.on('message', (reply: WorkerReply) => this.#onReply(reply));
+    worker.on('error', (error) => this.#break(error));
+    worker.on('exit', () => this.#break(new Error('the emulator is closed')));
+    // An idle emulator keeps no process alive.
+    worker.unref();
   }
 
   /** Loads fairlead.wasm, by default the one that set-up has built. */
   static async load(wasmPath?: string): Promise<Emulator> {
-    return new Emulator((await instantiate(await load(wasmPath))) as EmulatorExports);
+    const module = await load(wasmPath);
+    const script = new URL('./emulator-worker.mjs', import.meta.url);
+    return new Emulator(new Worker(script, { workerData: module, resourceLimits: { stackSizeMb: 64 } }));
   }
 
   /**
@@ -265,40 +286,51 @@ export class Emulator {
    *
    * @throws FilterError when Envoy would refuse the config.
    */
-  filter(description: FilterDescription | string): Filter {
+  async filter(description: FilterDescription | string): Promise<Filter> {
     const { filterName = 'test', bytecode, ...rest } = typeof description === 'string' ? {} : description;
-    const config = bytecode === undefined ? rest : { ...rest, bytecode: Buffer.from(bytecode).toString('base64') };
-    const request = { filterName, config: typeof description === 'string' ? description : config };
-    const { handle, log } = this.#call<{ handle: number; log: LogLine[] }>(request, (pointer, length) =>
-      this.#exports.fairlead_filter_new(pointer, length),
-    );
+    const keys = bytecode === undefined ? rest : { ...rest, bytecode: Buffer.from(bytecode).toString('base64') };
+    const request = JSON.stringify({ filterName, config: typeof description === 'string' ? description : keys });
+    const json = await this.#call({ name: 'fairlead_filter_new', request });
+    const { handle, log } = JSON.parse(json) as { handle: number; log: LogLine[] };
     return new Filter(
       log,
-      (exchange) =>
-        this.#call<ExchangeJson>(exchange, (pointer, length) =>
-          this.#exports.fairlead_exchange(handle, pointer, length),
-        ),
-      () => this.#exports.fairlead_filter_free(handle),
+      async (exchange) =>
+        JSON.parse(
+          await this.#call({ name: 'fairlead_exchange', handle, request: JSON.stringify(exchange) }),
+        ) as ExchangeJson,
+      async () => {
+        await this.#call({ name: 'fairlead_filter_free', handle });
+      },
     );
   }
 
-  /** Hands a request over, reads the block that comes back and gives both back. */
-  #call<Result>(request: unknown, run: (pointer: number, length: number) => number): Result {
-    const exports = this.#exports;
-    const bytes = new TextEncoder().encode(JSON.stringify(request));
-    const pointer = exports.fairlead_alloc(bytes.length);
-    if (pointer === 0) throw new RangeError('the emulator has no memory left');
-    new Uint8Array(exports.memory.buffer, pointer, bytes.length).set(bytes);
-    const block = run(pointer, bytes.length);
-    exports.fairlead_free(pointer);
-    if (block === 0) throw new RangeError('the emulator has no memory left');
-    const head = new DataView(exports.memory.buffer, block, 8);
-    const payload = new Uint8Array(exports.memory.buffer, block + 8, head.getUint32(4, true));
-    const isOk = head.getUint32(0, true) === 1;
-    const json: unknown = JSON.parse(new TextDecoder().decode(payload));
-    exports.fairlead_free(block);
-    if (!isOk) throw new FilterError(json as EngineError);
-    return json as Result;
+  /** Ends the thread. An emulator that is only forgotten ends with the process. */
+  async close(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #call(call: WorkerCall): Promise<string> {
+    if (this.#broken !== undefined) return Promise.reject(this.#broken);
+    return new Promise((resolve, reject) => {
+      if (this.#pending.push({ resolve, reject }) === 1) this.#worker.ref();
+      this.#worker.postMessage(call);
+    });
+  }
+
+  #onReply(reply: WorkerReply): void {
+    if ('broken' in reply) {
+      this.#break(new Error(`the emulator broke: ${reply.broken}`));
+      return;
+    }
+    const call = this.#pending.shift();
+    if (this.#pending.length === 0) this.#worker.unref();
+    if (reply.ok) call?.resolve(reply.json);
+    else call?.reject(new FilterError(JSON.parse(reply.json) as EngineError));
+  }
+
+  #break(error: Error): void {
+    this.#broken ??= error;
+    for (const { reject } of this.#pending.splice(0)) reject(this.#broken);
   }
 }
 
@@ -306,24 +338,24 @@ export class Emulator {
 export class Filter {
   /** What the script's top level and `configure` logged. */
   readonly log: readonly LogLine[];
-  readonly #exchange: (request: object) => ExchangeJson;
-  readonly #free: () => void;
+  readonly #exchange: (request: object) => Promise<ExchangeJson>;
+  readonly #free: () => Promise<void>;
 
   /** @internal Made by Emulator.filter. */
-  constructor(log: readonly LogLine[], exchange: (request: object) => ExchangeJson, free: () => void) {
+  constructor(log: readonly LogLine[], exchange: (request: object) => Promise<ExchangeJson>, free: () => Promise<void>) {
     this.log = log;
     this.#exchange = exchange;
     this.#free = free;
   }
 
   /** Runs one exchange to its end. */
-  exchange({ request, upstream, clusters, clientLeavesAtMs, bufferLimitBytes }: ExchangeDescription = {}): ExchangeResult {
-    const result = this.#exchange({
+  async exchange(description: ExchangeDescription = {}): Promise<ExchangeResult> {
+    const { request, upstream, clusters, clientLeavesAtMs, bufferLimitBytes } = description;
+    const answers = Object.entries(clusters ?? {}).map(([name, list]) => [name, list.map((answer) => calloutJson(answer))]);
+    const result = await this.#exchange({
       request: requestJson(request ?? {}),
       upstream: upstreamJson(upstream ?? {}),
-      clusters: Object.fromEntries(
-        Object.entries(clusters ?? {}).map(([name, answers]) => [name, answers.map((answer) => calloutJson(answer))]),
-      ),
+      clusters: Object.fromEntries(answers),
       clientLeavesAtMs,
       bufferLimitBytes: bufferLimitBytes ?? 1024 * 1024,
     });
@@ -337,8 +369,8 @@ export class Filter {
   }
 
   /** Gives the filter's memory back; it cannot be used afterwards. */
-  free(): void {
-    this.#free();
+  async free(): Promise<void> {
+    await this.#free();
   }
 }
 
