@@ -376,7 +376,7 @@ void Stream::onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> h
     return;
   }
   fetch->state = Fetch::State::AwaitBody;
-  fetch->answer = BodySource::open();
+  fetch->answer = BodySource::open(runtime_->engine());
   runtime_->run(
       *this, budget(),
       [&] {
@@ -387,7 +387,7 @@ void Stream::onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> h
         data->redirected = fetch->redirects > 0;
         data->body.source = fetch->answer;
         if (HeadersData* own = headersOf(*runtime_, *data)) {
-          own->assign(std::move(lines));
+          own->assign(runtime_->engine(), std::move(lines));
           own->freeze();
         }
         const js::Value response = newResponse(*runtime_, std::move(data));

@@ -204,6 +204,31 @@ bool HeadersData::checkWrite(const Call& call, std::string_view name,
   return true;
 }
 
+void HeadersData::charge(const js::Runtime& engine, size_t bytes) {
+  if (!charge_)
+    charge_.emplace(engine);
+  bytes_ = bytes;
+  if (!charge_->set(bytes))
+    list_.clear();
+}
+
+void HeadersData::add(const js::Runtime& engine, std::string_view name, std::string_view value) {
+  list_.emplace_back(lowerCase(name), value);
+  charge(engine, bytes_ + sizeof(list_[0]) + name.size() + value.size());
+}
+
+void HeadersData::assign(const js::Runtime& engine, HeaderList lines) {
+  list_ = std::move(lines);
+  recount(engine);
+}
+
+void HeadersData::recount(const js::Runtime& engine) {
+  size_t bytes = 0;
+  for (const auto& [name, value] : list_)
+    bytes += sizeof(list_[0]) + name.size() + value.size();
+  charge(engine, bytes);
+}
+
 bool HeadersData::set(const Call& call, std::string_view name, std::string_view value) {
   value = trimHeaderValue(value);
   if (!checkWrite(call, name, &value))
@@ -216,11 +241,12 @@ bool HeadersData::set(const Call& call, std::string_view name, std::string_view 
   const auto matches = [&](const auto& line) { return equalsIgnoreCase(line.first, name); };
   const auto first = std::find_if(list_.begin(), list_.end(), matches);
   if (first == list_.end()) {
-    list_.emplace_back(lowerCase(name), value);
+    add(call.runtime.engine(), name, value);
     return true;
   }
   first->second = value;
   list_.erase(std::remove_if(first + 1, list_.end(), matches), list_.end());
+  recount(call.runtime.engine());
   return true;
 }
 
@@ -230,7 +256,7 @@ bool HeadersData::append(const Call& call, std::string_view name, std::string_vi
     return false;
   ++version_;
   if (!isLive())
-    list_.emplace_back(lowerCase(name), value);
+    add(call.runtime.engine(), name, value);
   else if (const std::string_view wire = wireName(map_, name); wire == ":authority")
     stream_->host().setHeader(map_, wire, value);  // a request has one host
   else
@@ -244,6 +270,7 @@ bool HeadersData::remove(const Call& call, std::string_view name) {
   ++version_;
   if (!isLive()) {
     std::erase_if(list_, [&](const auto& line) { return equalsIgnoreCase(line.first, name); });
+    recount(call.runtime.engine());
     return true;
   }
   const std::string_view wire = wireName(map_, name);

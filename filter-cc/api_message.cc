@@ -67,14 +67,22 @@ js::Value rejected(JSContext* ctx) {
 
 // --- Bodies ---
 
-std::shared_ptr<BodySource> BodySource::of(std::string bytes) {
-  auto source = std::make_shared<BodySource>();
-  source->bytes_ = std::move(bytes);
+std::shared_ptr<BodySource> BodySource::of(const js::Runtime& engine, std::string bytes) {
+  auto source = std::make_shared<BodySource>(engine);
+  if (source->charge_.set(bytes.size()))
+    source->bytes_ = std::move(bytes);
   source->state_ = State::Complete;
   return source;
 }
 
-std::shared_ptr<BodySource> BodySource::open() { return std::make_shared<BodySource>(); }
+std::shared_ptr<BodySource> BodySource::open(const js::Runtime& engine) {
+  return std::make_shared<BodySource>(engine);
+}
+
+void BodySource::append(std::string_view bytes) {
+  if (charge_.set(bytes_.size() + bytes.size()))
+    bytes_ += bytes;
+}
 
 void BodySource::complete() {
   state_ = State::Complete;
@@ -111,7 +119,7 @@ bool extractBody(const Call& call, JSValueConst init, ExtractedBody& out) {
     return true;
   if (std::optional<std::string> form = searchParamsText(call.runtime, init)) {
     out.contentType = "application/x-www-form-urlencoded;charset=UTF-8";
-    out.source = BodySource::of(std::move(*form));
+    out.source = BodySource::of(call.runtime.engine(), std::move(*form));
     return true;
   }
   if (!JS_IsObject(init)) {
@@ -119,7 +127,7 @@ bool extractBody(const Call& call, JSValueConst init, ExtractedBody& out) {
     if (!text)
       return false;
     out.contentType = "text/plain;charset=UTF-8";
-    out.source = BodySource::of(std::string(text.view()));
+    out.source = BodySource::of(call.runtime.engine(), std::string(text.view()));
     return true;
   }
   bind::kinds::Bytes bytes;
@@ -133,7 +141,9 @@ bool extractBody(const Call& call, JSValueConst init, ExtractedBody& out) {
   if (!bytes.convert(call, init, 0))
     return false;
   const std::span<const uint8_t> view = bytes.get();
-  out.source = BodySource::of(std::string(reinterpret_cast<const char*>(view.data()), view.size()));
+  out.source =
+      BodySource::of(call.runtime.engine(),
+                     std::string(reinterpret_cast<const char*>(view.data()), view.size()));
   return true;
 }
 
@@ -261,7 +271,7 @@ bool copyRequest(const Call& call, RequestData& from, RequestData& to) {
   HeadersData* target = headersOf(call.runtime, to);
   if (source == nullptr || target == nullptr)
     return false;
-  target->assign(source->lines());
+  target->assign(call.runtime.engine(), source->lines());
   return true;
 }
 
@@ -350,7 +360,7 @@ bool buildRequest(const Call& call, JSValueConst input, JSValueConst init, Reque
   if (headers == nullptr)
     return false;
   if (!headersInit.isUndefined()) {
-    headers->assign({});
+    headers->assign(runtime.engine(), {});
     if (!headers->fill(call, headersInit.get()))
       return false;
   }
@@ -392,7 +402,7 @@ Outcome<JSValue> readBody(Call& call, Message& message, Direction direction, Bod
     return rejected(call.ctx);
   }
   if (message.body.source == nullptr)
-    return BodySource::of({})->read(call, form);
+    return BodySource::of(call.runtime.engine(), {})->read(call, form);
   message.body.used = true;
   return message.body.source->read(call, form);
 }
@@ -618,8 +628,11 @@ Outcome<JSValue> Response_json(Call& call, JSValueConst value, JSValueConst init
   }
   const js::Utf8 text(call.ctx, json.get());
   auto data = std::make_unique<ResponseData>();
-  if (!text || !initialize(call, *data,
-                           {BodySource::of(std::string(text.view())), "application/json"}, init))
+  if (!text)
+    return Thrown{};
+  const ExtractedBody body = {
+      BodySource::of(call.runtime.engine(), std::string(text.view())), "application/json"};
+  if (!initialize(call, *data, body, init))
     return Thrown{};
   return newResponse(call.runtime, std::move(data));
 }
@@ -714,7 +727,7 @@ Outcome<JSValue> Response_clone(Call& call, ResponseData& self) {
   if (from == nullptr || to == nullptr ||
       !takeBody(call, self, Direction::Response, data->body, false))
     return Thrown{};
-  to->assign(from->lines());
+  to->assign(call.runtime.engine(), from->lines());
   return newResponse(call.runtime, std::move(data));
 }
 

@@ -63,7 +63,7 @@ public:
   /** Fetch's "fill": from a record, an iterable of pairs, or a Headers object. */
   bool fill(const Call& call, JSValueConst init);
   /** Replaces the list. Requires: not live; names in lower case. */
-  void assign(HeaderList lines) { list_ = std::move(lines); }
+  void assign(const js::Runtime& engine, HeaderList lines);
   /** From now on writes are refused. */
   void freeze() { immutable_ = true; }
 
@@ -71,6 +71,10 @@ public:
   const HeaderList& iterated(size_t index);
 
 private:
+  void add(const js::Runtime& engine, std::string_view name, std::string_view value);
+  void recount(const js::Runtime& engine);
+  /** Counts the list against the engine's memory limit; without room it is dropped. */
+  void charge(const js::Runtime& engine, size_t bytes);
   bool checkWrite(const Call& call, std::string_view name, const std::string_view* value);
 
   Stream* stream_ = nullptr;
@@ -78,6 +82,8 @@ private:
   bool immutable_ = false;
   uint64_t version_ = 0;
   HeaderList list_;
+  std::optional<js::Charge> charge_;
+  size_t bytes_ = 0;
   HeaderList iterated_;
   uint64_t iteratedVersion_ = 0;
 };

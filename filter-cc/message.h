@@ -28,21 +28,25 @@ struct Failure {
 
 /**
  * The bytes of one body, which may still be on their way. Shared by a message and its clones.
- * Readers that wait are settled by complete() or fail(), which need an open Entry.
+ * Requires: gone before its engine. Readers that wait are settled by complete() or fail(), which need an open Entry.
  */
 class BodySource {
 public:
   enum class State : uint8_t { Open, Complete, Failed };
 
+  // The bytes count against the engine's memory limit; where they find no room, they are dropped and
+  // the entry ends with the fault.
+
   /** A body that is all there. */
-  static std::shared_ptr<BodySource> of(std::string bytes);
+  static std::shared_ptr<BodySource> of(const js::Runtime& engine, std::string bytes);
   /** A body that arrives: append, then complete or fail. */
-  static std::shared_ptr<BodySource> open();
+  static std::shared_ptr<BodySource> open(const js::Runtime& engine);
+  explicit BodySource(const js::Runtime& engine) : charge_(engine) {}
 
   State state() const { return state_; }
   const std::string& bytes() const { return bytes_; }
 
-  void append(std::string_view bytes) { bytes_ += bytes; }
+  void append(std::string_view bytes);
   bool hasReaders() const { return !readers_.empty(); }
   /** All bytes are there; settles the readers. Requires: an open Entry where there are readers. */
   void complete();
@@ -60,6 +64,7 @@ private:
     BodyForm form;
   };
 
+  js::Charge charge_;
   State state_ = State::Open;
   std::string bytes_;
   Failure failure_;

@@ -350,8 +350,7 @@ bool Stream::applySettled(Direction direction) {
   std::vector<HeaderField> fields;
   for (const auto& [key, text] : reply->headers)
     fields.push_back({key, text});
-  sendReply(reply->status, fields,
-            reply->body == nullptr ? std::string_view() : reply->body->bytes(), "fairlead_reply");
+  sendReply(reply->status, fields, reply->body, "fairlead_reply");
   return false;
 }
 
@@ -369,7 +368,7 @@ Result<Stream::Reply> Stream::readReply(JSValueConst value, std::string_view hoo
   const std::shared_ptr<BodySource>& source = response->body.source;
   if (source != nullptr && source->state() != BodySource::State::Complete)
     return makeError(ErrorCode::E_RETURN_FETCHED, {hook});
-  Reply reply{response->status, {}, source};
+  Reply reply{response->status, {}, source == nullptr ? std::string() : source->bytes()};
   auto* headers = static_cast<HeadersData*>(
       bind::tryUnwrap(*runtime_, response->headers.get(), HostClass::Headers));
   if (headers != nullptr)
@@ -635,6 +634,7 @@ void Stream::killHandles() {
     fetch->forgetSignal.reset();
     if (fetch->answer != nullptr)
       fetch->answer->abandon();
+    fetch->answer.reset();
   }
 }
 

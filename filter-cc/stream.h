@@ -221,7 +221,7 @@ private:
   struct Reply {
     uint32_t status;
     HeaderList headers;
-    std::shared_ptr<BodySource> body;
+    std::string body;
   };
 
   bool attach();
