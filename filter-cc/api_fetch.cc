@@ -29,16 +29,6 @@ bool isRedirect(uint32_t status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-/** Headers that belong to another hop, or that Envoy writes itself. */
-bool isHopHeader(std::string_view name) {
-  for (const std::string_view hop : {"host", "content-length", "transfer-encoding", "connection",
-                                     "keep-alive", "te", "upgrade", "proxy-connection", "trailer"}) {
-    if (name == hop)
-      return true;
-  }
-  return false;
-}
-
 /** Points a fetch at a URL. False: the config allows no cluster for its host. */
 bool aim(const Config& config, Fetch& fetch, const ada::url_aggregator& url) {
   fetch.url = url.get_href();
@@ -133,7 +123,10 @@ bool prepare(const Call& call, Stream& stream, JSValueConst input, JSValueConst 
   fetch.redirect = request.redirect;
   if (HeadersData* headers = headersOf(call.runtime, request))
     fetch.headers = headers->lines();
-  std::erase_if(fetch.headers, [](const auto& line) { return isHopHeader(line.first); });
+  // The URL names the host, and Envoy frames the message.
+  std::erase_if(fetch.headers, [](const auto& line) {
+    return line.first == "host" || isHopHeader(line.first);
+  });
   const std::shared_ptr<BodySource>& body = request.body.source;
   if (body != nullptr && body->state() != BodySource::State::Complete) {
     call.fail(ErrorCode::E_OPTION, {"body", "complete: await the body of a fetched answer first"});

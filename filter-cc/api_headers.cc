@@ -11,6 +11,7 @@
 #include "filter-cc/runtime.h"
 #include "filter-cc/stream.h"
 #include "filter-cc/web_idl.h"
+#include "filter-cc/world.h"
 
 namespace fairlead {
 namespace {
@@ -35,15 +36,6 @@ bool equalsIgnoreCase(std::string_view a, std::string_view b) {
          });
 }
 
-bool isFramingHeader(std::string_view name) {
-  for (const std::string_view framing :
-       {"content-length", "transfer-encoding", "connection", "keep-alive", "te", "upgrade"}) {
-    if (equalsIgnoreCase(name, framing))
-      return true;
-  }
-  return false;
-}
-
 const char* mapName(HeaderMap map) { return map == HeaderMap::Request ? "request" : "response"; }
 const char* mapHook(HeaderMap map) { return map == HeaderMap::Request ? "onRequest" : "onResponse"; }
 
@@ -62,6 +54,20 @@ bool isHeaderName(std::string_view name) {
 
 bool isHeaderValue(std::string_view value) {
   return value.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
+}
+
+bool isFramingHeader(std::string_view name) {
+  for (const std::string_view framing :
+       {"content-length", "transfer-encoding", "connection", "keep-alive", "te", "upgrade"}) {
+    if (equalsIgnoreCase(name, framing))
+      return true;
+  }
+  return false;
+}
+
+bool isHopHeader(std::string_view name) {
+  return isFramingHeader(name) || equalsIgnoreCase(name, "proxy-connection") ||
+         equalsIgnoreCase(name, "trailer");
 }
 
 std::string_view trimHeaderValue(std::string_view value) {

@@ -20,6 +20,10 @@ namespace fairlead {
 bool isHeaderName(std::string_view name);
 /** Whether `value` is free of CR, LF and NUL. */
 bool isHeaderValue(std::string_view value);
+/** Whether a header frames a message: its length, its transfer, its connection. Any letter case. */
+bool isFramingHeader(std::string_view name);
+/** Whether a header is for one hop only, framing headers among them. Any letter case. */
+bool isHopHeader(std::string_view name);
 /** Without the blanks and tabs around it, as Fetch normalizes a value. */
 std::string_view trimHeaderValue(std::string_view value);
 /** ASCII only. */
@@ -88,8 +92,6 @@ private:
   uint64_t iteratedVersion_ = 0;
 };
 
-/** Makes the Headers class in a Runtime; gives its constructor. */
-JSValue defineHeaders(Runtime& runtime);
 /** A new Headers object around `data`. Owner: the object. */
 js::Value newHeaders(Runtime& runtime, HeadersData* data);
 

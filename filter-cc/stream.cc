@@ -93,17 +93,6 @@ std::string grpcMessage(std::string_view text) {
   return encoded;
 }
 
-/** Headers of a Response that describe its own transfer, not the one Envoy makes. */
-bool isTransferHeader(std::string_view name) {
-  for (const std::string_view transfer :
-       {"content-length", "transfer-encoding", "connection", "keep-alive", "te", "upgrade",
-        "proxy-connection", "trailer"}) {
-    if (name == transfer)
-      return true;
-  }
-  return false;
-}
-
 std::string_view describeReturn(JSValueConst value) {
   if (JS_IsString(value))
     return "a string";
@@ -375,7 +364,7 @@ Result<Stream::Reply> Stream::readReply(JSValueConst value, std::string_view hoo
     reply.headers = headers->lines();
   // Envoy makes the framing, and cannot tell an empty value from an absent header.
   std::erase_if(reply.headers, [](const auto& line) {
-    return line.second.empty() || isTransferHeader(line.first);
+    return line.second.empty() || isHopHeader(line.first);
   });
   return reply;
 }
