@@ -330,6 +330,7 @@ export class Emulator {
 
   #break(error: Error): void {
     this.#broken ??= error;
+    void this.#worker.terminate();
     for (const { reject } of this.#pending.splice(0)) reject(this.#broken);
   }
 }
