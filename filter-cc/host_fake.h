@@ -143,8 +143,8 @@ struct CalloutAnswer {
 
 /**
  * Answers the calls to one cluster; nothing = the test sends the events by hand. It runs inside
- * startCallout, where Envoy runs the upstream filters of the cluster; a filter there that answers at
- * once makes the start fail with CannotCreateRequest.
+ * startCallout, where Envoy runs the upstream filters of the cluster; a filter there that answers
+ * at once makes the start fail with CannotCreateRequest.
  */
 using CalloutHandler = std::function<std::optional<CalloutAnswer>(const CalloutRequest&)>;
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 
-// The fake is only worth something when it is as strict as Envoy: what is asserted here has been seen
-// on a stock Envoy. The filter under test does nothing; a probe inside its hooks plays the core.
+// The fake is only worth something when it is as strict as Envoy: what is asserted here has been
+// seen on a stock Envoy. The filter under test does nothing; a probe inside its hooks plays the
+// core.
 
 #include "filter-cc/host_fake.h"
 
@@ -24,7 +25,8 @@ namespace {
 
 using Kind = HookCall::Kind;
 
-const HeaderList kGet = {{":authority", "example.com"}, {":path", "/"}, {":method", "GET"}, {":scheme", "http"}};
+const HeaderList kGet = {
+    {":authority", "example.com"}, {":path", "/"}, {":method", "GET"}, {":scheme", "http"}};
 const HeaderList kOk = {{":status", "200"}};
 constexpr std::string_view kPassThrough = R"({"inline": "export default {}"})";
 /** Holds every request for ever. */
@@ -58,7 +60,8 @@ protected:
   void TearDown() override { EXPECT_EQ(violations(), std::vector<std::string>()); }
 
   /** Lets the hook of one kind and direction do something. */
-  template <class Body> static void inHook(Exchange& exchange, Kind kind, Direction direction, Body body) {
+  template <class Body>
+  static void inHook(Exchange& exchange, Kind kind, Direction direction, Body body) {
     exchange.probeForTest = [=](Exchange& probed, HookCall& call) {
       if (call.kind == kind && call.direction == direction)
         body(probed, call);
@@ -112,8 +115,11 @@ TEST_F(HostFakeTest, AddingMakesALineOrJoinsTheSlotThatEnvoyHas) {
     EXPECT_EQ(probed.host()->header(HeaderMap::Request, "x-custom", 0)->count, 2U);
   });
   exchange.requestHeaders({});
-  const HeaderList expected = {{"x-custom", "one"}, {"x-custom", "two"}, {"accept", "one,two,one,two"},
-                               {"cookie", "one"}, {"cookie", "two"}};
+  const HeaderList expected = {{"x-custom", "one"},
+                               {"x-custom", "two"},
+                               {"accept", "one,two,one,two"},
+                               {"cookie", "one"},
+                               {"cookie", "two"}};
   EXPECT_EQ(exchange.atUpstream().headers, expected);
 }
 
@@ -124,7 +130,8 @@ TEST_F(HostFakeTest, SettingReplacesAllLinesAndMovesToTheEnd) {
     probed.host()->setHeader(HeaderMap::Request, ":path", "/new");
     probed.host()->removeHeader(HeaderMap::Request, "B");
   });
-  exchange.requestHeaders({{":path", "/"}, {":method", "GET"}, {"a", "1"}, {"a", "2"}, {"b", "1"}, {"c", "1"}});
+  exchange.requestHeaders(
+      {{":path", "/"}, {":method", "GET"}, {"a", "1"}, {"a", "2"}, {"b", "1"}, {"c", "1"}});
   const HeaderList expected = {{":method", "GET"}, {":path", "/new"}, {"c", "1"}, {"a", "3"}};
   EXPECT_EQ(exchange.atUpstream().headers, expected);
 }
@@ -159,9 +166,10 @@ TEST_F(HostFakeTest, WritesThatEnvoyWouldNotCatchAreViolations) {
     });
     exchange.responseHeaders(kOk);
   }
-  EXPECT_EQ(violations(), List({"setHeader(a): that map does not exist", "setHeader(a): that map does not exist",
-                                "setHeader(a b): not a header name", "addHeader(c): a value with CR, LF or NUL",
-                                "setHeader(late): the message has left"}));
+  EXPECT_EQ(violations(),
+            List({"setHeader(a): that map does not exist", "setHeader(a): that map does not exist",
+                  "setHeader(a b): not a header name", "addHeader(c): a value with CR, LF or NUL",
+                  "setHeader(late): the message has left"}));
 }
 
 TEST_F(HostFakeTest, ViewsDieAtTheNextWriteToTheirMapAndWhenTheHookReturns) {
@@ -313,7 +321,8 @@ TEST_F(HostFakeTest, ContinuingInsideTheHeadersHookSendsTheRequestTwice) {
     exchange.requestHeaders(kGet);
     EXPECT_EQ(exchange.atUpstream().starts, 2U);
   }
-  EXPECT_EQ(violations(), List({"continueMessage(Request): called inside a hook of that direction"}));
+  EXPECT_EQ(violations(),
+            List({"continueMessage(Request): called inside a hook of that direction"}));
 }
 
 // --- Replies ---
@@ -364,7 +373,8 @@ TEST_F(HostFakeTest, OurOwnReplySkipsOurResponseHooksAndThatOfOthersDoesNot) {
     load(kHold);
     Exchange exchange(envoy_, config());
     int responseHooks = 0;
-    inHook(exchange, Kind::Headers, Direction::Response, [&](Exchange&, HookCall&) { ++responseHooks; });
+    inHook(exchange, Kind::Headers, Direction::Response,
+           [&](Exchange&, HookCall&) { ++responseHooks; });
     exchange.requestHeaders(kGet);
     if (own)
       exchange.host()->sendResponse(403, {}, "", "");
@@ -414,8 +424,11 @@ TEST_F(HostFakeTest, TheFirstOfTwoRepliesCounts) {
 }
 
 TEST_F(HostFakeTest, LocalRepliesAreShapedAsEnvoyShapesThem) {
-  const std::vector<HeaderField> given = {
-      {"X-A", "1"}, {"content-type", "application/json"}, {"content-length", "99"}, {"set-cookie", "a=1"}, {"set-cookie", "b=2"}};
+  const std::vector<HeaderField> given = {{"X-A", "1"},
+                                          {"content-type", "application/json"},
+                                          {"content-length", "99"},
+                                          {"set-cookie", "a=1"},
+                                          {"set-cookie", "b=2"}};
   struct Case {
     HeaderList request;
     std::string body;
@@ -427,16 +440,38 @@ TEST_F(HostFakeTest, LocalRepliesAreShapedAsEnvoyShapesThem) {
   HeaderList grpc = kGet;
   grpc.emplace_back("content-type", "application/grpc+proto");
   const Case cases[] = {
-      {kGet, "hello",
-       {{":status", "203"}, {"x-a", "1"}, {"content-type", "application/json"}, {"content-length", "5"}, {"set-cookie", "a=1"}, {"set-cookie", "b=2"}},
+      {kGet,
+       "hello",
+       {{":status", "203"},
+        {"x-a", "1"},
+        {"content-type", "application/json"},
+        {"content-length", "5"},
+        {"set-cookie", "a=1"},
+        {"set-cookie", "b=2"}},
        "hello"},
-      {kGet, "", {{":status", "203"}, {"x-a", "1"}, {"set-cookie", "a=1"}, {"set-cookie", "b=2"}}, ""},
-      {head, "hello",
-       {{":status", "203"}, {"x-a", "1"}, {"content-type", "application/json"}, {"content-length", "5"}, {"set-cookie", "a=1"}, {"set-cookie", "b=2"}},
+      {kGet,
+       "",
+       {{":status", "203"}, {"x-a", "1"}, {"set-cookie", "a=1"}, {"set-cookie", "b=2"}},
+       ""},
+      {head,
+       "hello",
+       {{":status", "203"},
+        {"x-a", "1"},
+        {"content-type", "application/json"},
+        {"content-length", "5"},
+        {"set-cookie", "a=1"},
+        {"set-cookie", "b=2"}},
        ""},
       // A gRPC caller would read success (R25).
-      {grpc, "a%b",
-       {{":status", "200"}, {"x-a", "1"}, {"content-type", "application/grpc"}, {"set-cookie", "a=1"}, {"set-cookie", "b=2"}, {"grpc-status", "0"}, {"grpc-message", "a%25b"}},
+      {grpc,
+       "a%b",
+       {{":status", "200"},
+        {"x-a", "1"},
+        {"content-type", "application/grpc"},
+        {"set-cookie", "a=1"},
+        {"set-cookie", "b=2"},
+        {"grpc-status", "0"},
+        {"grpc-message", "a%25b"}},
        ""},
   };
   for (const Case& shaped : cases) {
@@ -478,7 +513,8 @@ TEST_F(HostFakeTest, AReplyOfTheRouterNestsInContinue) {
 
 TEST_F(HostFakeTest, AFilterIsDestroyedInsideTheCallBefore140AndAfterItSince) {
   load(kHold);
-  for (const EnvoyRelease release : {EnvoyRelease::V1_38, EnvoyRelease::V1_39, EnvoyRelease::V1_40}) {
+  for (const EnvoyRelease release :
+       {EnvoyRelease::V1_38, EnvoyRelease::V1_39, EnvoyRelease::V1_40}) {
     FakeEnvoy envoy({.release = release});
     Exchange exchange(envoy, config());
     bool aliveAfterCall = false;
@@ -498,7 +534,8 @@ TEST_F(HostFakeTest, AFilterIsDestroyedInsideTheCallBefore140AndAfterItSince) {
 }
 
 TEST_F(HostFakeTest, OnlyEnvoy138ShowsUsOurStreamedReply) {
-  for (const EnvoyRelease release : {EnvoyRelease::V1_38, EnvoyRelease::V1_39, EnvoyRelease::V1_40}) {
+  for (const EnvoyRelease release :
+       {EnvoyRelease::V1_38, EnvoyRelease::V1_39, EnvoyRelease::V1_40}) {
     FakeEnvoy envoy({.release = release});
     Exchange exchange(envoy, config());
     int responseHooks = 0;
@@ -547,18 +584,17 @@ TEST_F(HostFakeTest, CallsAfterTheEndAreViolations) {
   Stream* stream = nullptr;
   {
     Exchange exchange(envoy_, config());
-    inHook(exchange, Kind::Complete, Direction::Request, [&](Exchange& probed, HookCall&) {
-      probed.host()->sendResponse(500, {}, "", "");
-    });
+    inHook(exchange, Kind::Complete, Direction::Request,
+           [&](Exchange& probed, HookCall&) { probed.host()->sendResponse(500, {}, "", ""); });
     exchange.requestHeaders(kGet);
     stream = exchange.stream();
     stream->ref();
     exchange.clientLeaves();
   }
   EXPECT_FALSE(stream->host().header(HeaderMap::Request, ":path", 0).has_value());
-  EXPECT_EQ(violations(),
-            List({"sendResponse: called after the stream had ended", "header: called after Envoy had destroyed the filter",
-                  "release: 1 filters were never given back"}));
+  EXPECT_EQ(violations(), List({"sendResponse: called after the stream had ended",
+                                "header: called after Envoy had destroyed the filter",
+                                "release: 1 filters were never given back"}));
   stream->unref();
 }
 
@@ -580,7 +616,8 @@ TEST_F(HostFakeTest, CallsThatMayNestAreViolationsWhileTheScriptRuns) {
     envoy_.setCluster("auth", [](const CalloutRequest&) { return CalloutAnswer::silent(); });
     exchange.requestHeaders(kGet);
     HostStream& host = *exchange.host();
-    const js::Entry entry(exchange.stream()->runtime().engine(), {1'000'000, 1'000'000}, exchange.stream()->id());
+    const js::Entry entry(exchange.stream()->runtime().engine(), {1'000'000, 1'000'000},
+                          exchange.stream()->id());
     uint64_t id = 0;
     host.startCallout("auth", {}, "", id);
     host.continueMessage(Direction::Request);
@@ -598,7 +635,8 @@ TEST_F(HostFakeTest, WakesComeInOrderAndReplaceEachOther) {
   const auto note = [&](const char* name) {
     return [&order, name, this](Exchange&, HookCall& call) {
       if (call.kind == Kind::Wake)
-        order.push_back(name + std::string("@") + std::to_string((envoy_.nowNs() - startNs_) / 1'000'000));
+        order.push_back(name + std::string("@") +
+                        std::to_string((envoy_.nowNs() - startNs_) / 1'000'000));
     };
   };
   first.requestHeaders(kGet);
@@ -639,7 +677,9 @@ protected:
 TEST_F(HostFakeCalloutTest, StartsFailAsEnvoySaysAndThenNoEventFollows) {
   Exchange exchange(envoy_, config());
   int events = 0;
-  exchange.probeForTest = [&](Exchange&, HookCall& call) { events += call.kind == Kind::Callout ? 1 : 0; };
+  exchange.probeForTest = [&](Exchange&, HookCall& call) {
+    events += call.kind == Kind::Callout ? 1 : 0;
+  };
   exchange.requestHeaders(kGet);
   envoy_.setCluster("auth", [](const CalloutRequest& request) -> std::optional<CalloutAnswer> {
     EXPECT_EQ(request.body, "body");
@@ -648,7 +688,8 @@ TEST_F(HostFakeCalloutTest, StartsFailAsEnvoySaysAndThenNoEventFollows) {
   EXPECT_EQ(start(exchange, "unknown"), CalloutStart::ClusterNotFound);
   EXPECT_EQ(start(exchange, "auth"), CalloutStart::CannotCreateRequest);
   EXPECT_EQ(calloutId_, 0U);
-  EXPECT_EQ(exchange.host()->startCallout("auth", {}, "", calloutId_), CalloutStart::MissingRequiredHeaders);
+  EXPECT_EQ(exchange.host()->startCallout("auth", {}, "", calloutId_),
+            CalloutStart::MissingRequiredHeaders);
   while (envoy_.runNext()) {
   }
   EXPECT_EQ(events, 0);
@@ -681,9 +722,12 @@ TEST_F(HostFakeCalloutTest, AnAnswerIsHeadersDataAnEmptyLastPieceAndTheEnd) {
 TEST_F(HostFakeCalloutTest, ResettingACallSendsItsResetEventInsideTheCallAndNothingAfter) {
   Exchange exchange(envoy_, config());
   int events = 0;
-  exchange.probeForTest = [&](Exchange&, HookCall& call) { events += call.kind == Kind::Callout ? 1 : 0; };
+  exchange.probeForTest = [&](Exchange&, HookCall& call) {
+    events += call.kind == Kind::Callout ? 1 : 0;
+  };
   exchange.requestHeaders(kGet);
-  envoy_.setCluster("auth", [](const CalloutRequest&) { return CalloutAnswer::of(200, "late", 10); });
+  envoy_.setCluster("auth",
+                    [](const CalloutRequest&) { return CalloutAnswer::of(200, "late", 10); });
   start(exchange, "auth");
   exchange.host()->resetCallout(calloutId_);
   EXPECT_EQ(events, 1);
@@ -698,9 +742,12 @@ TEST_F(HostFakeCalloutTest, ResettingACallSendsItsResetEventInsideTheCallAndNoth
 TEST_F(HostFakeCalloutTest, CallsOfAStreamThatEndsAreCancelledWithoutAWord) {
   Exchange exchange(envoy_, config());
   int events = 0;
-  exchange.probeForTest = [&](Exchange&, HookCall& call) { events += call.kind == Kind::Callout ? 1 : 0; };
+  exchange.probeForTest = [&](Exchange&, HookCall& call) {
+    events += call.kind == Kind::Callout ? 1 : 0;
+  };
   exchange.requestHeaders(kGet);
-  envoy_.setCluster("auth", [](const CalloutRequest&) { return CalloutAnswer::of(200, "late", 10); });
+  envoy_.setCluster("auth",
+                    [](const CalloutRequest&) { return CalloutAnswer::of(200, "late", 10); });
   start(exchange, "auth");
   exchange.clientLeaves();
   while (envoy_.runNext()) {
@@ -712,7 +759,9 @@ TEST_F(HostFakeCalloutTest, CallsOfAStreamThatEndsAreCancelledWithoutAWord) {
 TEST_F(HostFakeCalloutTest, EventsCanComeByHand) {
   Exchange exchange(envoy_, config());
   int events = 0;
-  exchange.probeForTest = [&](Exchange&, HookCall& call) { events += call.kind == Kind::Callout ? 1 : 0; };
+  exchange.probeForTest = [&](Exchange&, HookCall& call) {
+    events += call.kind == Kind::Callout ? 1 : 0;
+  };
   exchange.requestHeaders(kGet);
   envoy_.setCluster("byHand", [](const CalloutRequest&) { return std::nullopt; });
   start(exchange, "byHand");
@@ -805,9 +854,9 @@ TEST_F(HostFakeTest, EveryKindOfUpstreamEndsTheExchangeAsEnvoyWould) {
     uint32_t status;
     uint32_t starts;
   };
-  for (const Case& expected :
-       {Case{Upstream::Answer, 204, 1}, Case{Upstream::LocalReply, 204, 1}, Case{Upstream::EarlierReply, 204, 0},
-        Case{Upstream::Disconnect, 503, 1}, Case{Upstream::Silent, 0, 1}}) {
+  for (const Case& expected : {Case{Upstream::Answer, 204, 1}, Case{Upstream::LocalReply, 204, 1},
+                               Case{Upstream::EarlierReply, 204, 0},
+                               Case{Upstream::Disconnect, 503, 1}, Case{Upstream::Silent, 0, 1}}) {
     ExchangePlan plan;
     plan.request.headers = kGet;
     plan.upstream.kind = expected.kind;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 
-// The state machine of a stream over the fake, under the rules of each release of Envoy: what upstream
-// and client see, in which order, and that the core breaks no rule of its host.
+// The state machine of a stream over the fake, under the rules of each release of Envoy: what
+// upstream and client see, in which order, and that the core breaks no rule of its host.
 
 #include "filter-cc/stream.h"
 
@@ -21,6 +21,8 @@ namespace {
 using List = std::vector<std::string>;
 using Upstream = UpstreamBehavior::Kind;
 
+constexpr std::string_view kWide = R"("limits": {"cpu_ms": 1000, "stream_cpu_ms": 60000})";
+
 std::string jsonString(std::string_view text) {
   std::string json = "\"";
   for (const char c : text) {
@@ -35,7 +37,10 @@ std::string jsonString(std::string_view text) {
 }
 
 HeaderList getRequest(std::string path = "/") {
-  return {{":authority", "example.com"}, {":path", std::move(path)}, {":method", "GET"}, {":scheme", "http"}};
+  return {{":authority", "example.com"},
+          {":path", std::move(path)},
+          {":method", "GET"},
+          {":scheme", "http"}};
 }
 
 class StreamTest : public testing::TestWithParam<EnvoyRelease> {
@@ -49,10 +54,16 @@ protected:
     const std::string imported = "import { sleep } from 'fairlead';\n" + source;
     std::string json = "{\"inline\": " + jsonString(imported);
     json += ", \"clusters\": [\"auth\", \"other\"]";
-    json += more.empty() ? "}" : ", " + more + "}";
+    // Sanitizers make scripts slow; a test of a limit says so itself.
+    json += ", " +
+            (more.find("limits") != more.npos
+                 ? more
+                 : std::string(kWide) + (more.empty() ? "" : ", " + more)) +
+            "}";
     Result<std::unique_ptr<FilterConfig>> made = FilterConfig::create("test", json);
     if (!made) {
-      ADD_FAILURE() << made.error().code << ": " << made.error().message << " at line " << made.error().line;
+      ADD_FAILURE() << made.error().code << ": " << made.error().message << " at line "
+                    << made.error().line;
       return nullptr;
     }
     return *std::move(made);
@@ -125,20 +136,25 @@ std::string releaseName(const testing::TestParamInfo<EnvoyRelease>& info) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Releases, StreamTest,
-                         testing::Values(EnvoyRelease::V1_38, EnvoyRelease::V1_39, EnvoyRelease::V1_40),
+                         testing::Values(EnvoyRelease::V1_38, EnvoyRelease::V1_39,
+                                         EnvoyRelease::V1_40),
                          releaseName);
 
 // --- Hooks, headers ---
 
 TEST_P(StreamTest, SynchronousHooksChangeBothMessagesAndLetThemGoOn) {
   load(R"(
-    onRequest(request, ctx) { request.headers.set("x-req", request.method); ctx.state.path = request.path; },
+    onRequest(request, ctx) {
+      request.headers.set("x-req", request.method);
+      ctx.state.path = request.path;
+    },
     onResponse(response, ctx) { response.headers.set("x-res", ctx.state.path + response.status); },
     onLog(ctx) { console.info(ctx.state.path, ctx.response.status); })");
   ExchangePlan plan = this->plan();
   plan.request.headers = getRequest("/p");
   const ExchangeResult result = run(plan);
-  EXPECT_EQ(result.upstream.headers.back(), std::make_pair(std::string("x-req"), std::string("GET")));
+  EXPECT_EQ(result.upstream.headers.back(),
+            std::make_pair(std::string("x-req"), std::string("GET")));
   EXPECT_EQ(result.client.header("x-res"), "/p200");
   EXPECT_EQ(result.client.body, "upstream");
   EXPECT_EQ(result.elapsedNs, 0U);
@@ -188,7 +204,8 @@ TEST_P(StreamTest, BodiesAndTrailersWaitWithTheirHeadersAndArriveWholeAndInOrder
       for (const bool endWithLastFrame : {false, true}) {
         Message body;
         for (size_t at = 0; at < size; at += kFrame)
-          body.frames.push_back(std::string(std::min(kFrame, size - at), static_cast<char>('a' + at / kFrame % 26)));
+          body.frames.push_back(
+              std::string(std::min(kFrame, size - at), static_cast<char>('a' + at / kFrame % 26)));
         if (trailers)
           body.trailers = HeaderList({{"t", "1"}});
         body.endWithLastFrame = endWithLastFrame;
@@ -265,7 +282,10 @@ TEST_P(StreamTest, AReplyThatTheRouterMakesInsideContinueIsSeenByOnResponse) {
   // R11
   load(R"(
     async onRequest(request, ctx) { await sleep(5); ctx.state.waited = "yes"; },
-    async onResponse(response, ctx) { await sleep(5); response.headers.set("x-waited", ctx.state.waited); },
+    async onResponse(response, ctx) {
+      await sleep(5);
+      response.headers.set("x-waited", ctx.state.waited);
+    },
     onLog(ctx) { console.info("log", ctx.response.status); })");
   ExchangePlan plan = this->plan();
   plan.upstream.kind = Upstream::LocalReply;
@@ -336,7 +356,12 @@ TEST_P(StreamTest, AReturnedResponseAnswersFromEitherHookAtOnceOrLater) {
 }
 
 TEST_P(StreamTest, GivingBackTheResponseItselfMeansGoOn) {
-  load(R"(async onResponse(response) { await sleep(1); response.headers.set("a", "1"); return response; })");
+  load(
+      R"(async onResponse(response) {
+        await sleep(1);
+        response.headers.set("a", "1");
+        return response;
+      })");
   const ExchangeResult result = run();
   EXPECT_EQ(result.client.status(), 200U);
   EXPECT_EQ(result.client.header("a"), "1");
@@ -349,12 +374,13 @@ TEST_P(StreamTest, AnotherReturnValueIsAnErrorWithItsCode) {
     const char* body;
     const char* code;
   };
-  for (const Case& wrong : {Case{"return 'text';", "E_RETURN_VALUE"}, Case{"return 7;", "E_RETURN_VALUE"},
-                            Case{"return {};", "E_RETURN_VALUE"}, Case{"return request;", "E_RETURN_REQUEST"},
-                            Case{"return new Request('http://auth/');", "E_RETURN_REQUEST"},
-                            Case{"return Response.error();", "E_RETURN_VALUE"},
-                            Case{"const r = new Response('x'); await r.text(); return r;", "E_BODY_USED"},
-                            Case{"return fetch('http://auth/');", "E_RETURN_FETCHED"}}) {
+  for (const Case& wrong :
+       {Case{"return 'text';", "E_RETURN_VALUE"}, Case{"return 7;", "E_RETURN_VALUE"},
+        Case{"return {};", "E_RETURN_VALUE"}, Case{"return request;", "E_RETURN_REQUEST"},
+        Case{"return new Request('http://auth/');", "E_RETURN_REQUEST"},
+        Case{"return Response.error();", "E_RETURN_VALUE"},
+        Case{"const r = new Response('x'); await r.text(); return r;", "E_BODY_USED"},
+        Case{"return fetch('http://auth/');", "E_RETURN_FETCHED"}}) {
     load(std::string("async onRequest(request) { ") + wrong.body + " }");
     const ExchangeResult result = run();
     EXPECT_EQ(result.client.status(), 500U) << wrong.body;
@@ -372,11 +398,14 @@ TEST_P(StreamTest, GrpcCallersGetTheStatusInGrpc) {
     bool error;
   };
   for (const Case& expected :
-       {Case{"onRequest() { return new Response('no entry', { status: 403 }); }", "7", "no entry", false},
-        Case{"async onResponse() { await sleep(1); return new Response(null, { status: 401 }); }", "16", nullptr, false},
+       {Case{"onRequest() { return new Response('no entry', { status: 403 }); }", "7", "no entry",
+             false},
+        Case{"async onResponse() { await sleep(1); return new Response(null, { status: 401 }); }",
+             "16", nullptr, false},
         Case{"onRequest() { throw new Error('x'); }", "13", nullptr, true},
         Case{"async onRequest() { await new Promise(() => {}); }", "4", nullptr, true},
-        Case{"async onResponse() { await sleep(1); throw new Error('x'); }", "13", nullptr, true}}) {
+        Case{"async onResponse() { await sleep(1); throw new Error('x'); }", "13", nullptr,
+             true}}) {
     load(expected.hook);
     ExchangePlan plan = this->plan();
     plan.request.headers.emplace_back("content-type", "application/grpc");
@@ -385,7 +414,8 @@ TEST_P(StreamTest, GrpcCallersGetTheStatusInGrpc) {
     EXPECT_EQ(result.client.status(), 200U) << expected.hook;
     EXPECT_EQ(result.client.header("grpc-status"), expected.status) << expected.hook;
     EXPECT_EQ(result.client.header("grpc-message"),
-              expected.message == nullptr ? std::nullopt : std::optional<std::string>(expected.message));
+              expected.message == nullptr ? std::nullopt
+                                          : std::optional<std::string>(expected.message));
     EXPECT_EQ(result.client.body, "");
     EXPECT_EQ(result.client.starts, 1U);
     EXPECT_TRUE(result.client.ended);
@@ -394,8 +424,8 @@ TEST_P(StreamTest, GrpcCallersGetTheStatusInGrpc) {
 }
 
 TEST_P(StreamTest, AReplyOfEnvoyWhileTheRequestHookWaitsMakesItsOutcomeUseless) {
-  for (const char* outcome : {"", "request.headers.set('late', '1');", "return new Response('mine');",
-                              "throw new Error('late');"}) {
+  for (const char* outcome : {"", "request.headers.set('late', '1');",
+                              "return new Response('mine');", "throw new Error('late');"}) {
     load(std::string("async onRequest(request) { await sleep(20); try {") + outcome +
          "} finally { console.info('done'); } }, async onResponse() { await sleep(100); }");
     Exchange exchange(envoy_, *config_);
@@ -411,7 +441,10 @@ TEST_P(StreamTest, AReplyOfEnvoyWhileTheRequestHookWaitsMakesItsOutcomeUseless) 
 }
 
 TEST_P(StreamTest, AnUpstreamThatBreaksWhileTheResponseHookWaitsEndsTheStream) {
-  load(R"(async onResponse(response, ctx) { try { await sleep(100); } catch (e) { console.info(e.name); } })");
+  load(
+      R"(async onResponse() {
+        try { await sleep(100); } catch (e) { console.info(e.name); }
+      })");
   Exchange exchange(envoy_, *config_);
   exchange.requestHeaders(getRequest());
   exchange.responseHeaders({{":status", "200"}}, false);
@@ -431,7 +464,8 @@ TEST_P(StreamTest, AFetchGivesTheAnswer) {
     EXPECT_EQ(request.body, "question");
     const auto has = [&](const char* name, const char* value) {
       return std::find(request.headers.begin(), request.headers.end(),
-                       std::make_pair(std::string(name), std::string(value))) != request.headers.end();
+                       std::make_pair(std::string(name), std::string(value))) !=
+             request.headers.end();
     };
     EXPECT_TRUE(has(":method", "POST"));
     EXPECT_TRUE(has(":path", "/verify?x=1"));
@@ -444,8 +478,11 @@ TEST_P(StreamTest, AFetchGivesTheAnswer) {
     return answer;
   });
   load(R"(async onRequest(request) {
-    const answer = await fetch("http://auth/verify?x=1", { method: "POST", body: "question", headers: { "x-a": "1" } });
-    request.headers.set("x-answer", [answer.status, answer.headers.get("x-user"), await answer.text()].join());
+    const answer = await fetch("http://auth/verify?x=1", {
+      method: "POST", body: "question", headers: { "x-a": "1" },
+    });
+    const user = answer.headers.get("x-user");
+    request.headers.set("x-answer", [answer.status, user, await answer.text()].join());
   })");
   const ExchangeResult result = run();
   EXPECT_EQ(result.upstream.header("x-answer"), "201,u,onetwo");
@@ -479,10 +516,13 @@ TEST_P(StreamTest, EachWayAFetchFailsHasItsCodeAndSettlesOnce) {
   tooMuch.frames.push_back("x");
   const std::vector<Case> cases = {
       {"http://auth/", CalloutAnswer::of(503, "busy", 5), "503 busy"},
-      {"http://auth/", CalloutAnswer::failure(CalloutStart::CannotCreateRequest), "E_FETCH_NO_HOST"},
-      {"http://auth/", CalloutAnswer::failure(CalloutStart::MissingRequiredHeaders), "E_FETCH_REQUEST"},
+      {"http://auth/", CalloutAnswer::failure(CalloutStart::CannotCreateRequest),
+       "E_FETCH_NO_HOST"},
+      {"http://auth/", CalloutAnswer::failure(CalloutStart::MissingRequiredHeaders),
+       "E_FETCH_REQUEST"},
       {"http://auth/", CalloutAnswer::failure(CalloutStart::DuplicateCalloutId), "E_FETCH_REQUEST"},
-      {"http://auth/", CalloutAnswer::failure(CalloutStart::ClusterNotFound), "E_FETCH_CLUSTER_UNKNOWN"},
+      {"http://auth/", CalloutAnswer::failure(CalloutStart::ClusterNotFound),
+       "E_FETCH_CLUSTER_UNKNOWN"},
       {"http://other/", CalloutAnswer::of(200), "E_FETCH_CLUSTER_UNKNOWN"},
       {"http://third/", CalloutAnswer::of(200), "E_FETCH_CLUSTER_NOT_ALLOWED"},
       {"http://auth/", CalloutAnswer::silent(), "E_FETCH_TIMEOUT TimeoutError"},
@@ -494,7 +534,8 @@ TEST_P(StreamTest, EachWayAFetchFailsHasItsCodeAndSettlesOnce) {
     envoy_.setCluster("auth", [&](const CalloutRequest&) { return expected.answer; });
     load(std::string(R"(async onRequest(request) {
       let settled = 0, outcome;
-      const call = fetch(")") + expected.url + R"(", { timeoutMs: 100 });
+      const call = fetch(")") +
+         expected.url + R"(", { timeoutMs: 100 });
       call.then(() => settled++, () => settled++);
       try { const answer = await call; outcome = answer.status + " " + await answer.text(); }
       catch (e) { outcome = e.code + " " + e.name; }
@@ -503,7 +544,8 @@ TEST_P(StreamTest, EachWayAFetchFailsHasItsCodeAndSettlesOnce) {
     })");
     const ExchangeResult result = run();
     const std::string outcome = result.upstream.header("x-outcome").value_or("none");
-    EXPECT_EQ(outcome.rfind(std::string("1 ") + expected.outcome, 0), 0U) << outcome << " for " << expected.outcome;
+    EXPECT_EQ(outcome.rfind(std::string("1 ") + expected.outcome, 0), 0U)
+        << outcome << " for " << expected.outcome;
   }
 }
 
@@ -577,8 +619,10 @@ TEST_P(StreamTest, RedirectsAreFollowedToAllowedClustersOnly) {
   load(R"(async onRequest(request) {
     const outcomes = [];
     for (const path of ["/start", "/out", "/loop"]) {
-      try { const a = await fetch("http://auth" + path); outcomes.push(a.url + a.redirected + await a.text()); }
-      catch (e) { outcomes.push(e.code); }
+      try {
+        const a = await fetch("http://auth" + path);
+        outcomes.push(a.url + a.redirected + await a.text());
+      } catch (e) { outcomes.push(e.code); }
     }
     const manual = await fetch("http://auth/start", { redirect: "manual" });
     request.headers.set("x-outcome", [...outcomes, manual.status].join());
@@ -602,7 +646,8 @@ TEST_P(StreamTest, TheTimerAfterTheLastOneThrows) {
 TEST_P(StreamTest, TheHeaderWriteAfterTheLastOneThrows) {
   load(R"(onRequest(request) {
     let n = 0;
-    try { for (;;) { request.headers.set("x-n", String(++n)); } } catch (e) { console.info(n, e.code); }
+    try { for (;;) { request.headers.set("x-n", String(++n)); } }
+    catch (e) { console.info(n, e.code); }
   })");
   EXPECT_EQ(run().upstream.header("x-n"), "256");
   const List lines = takeLog(LogLevel::Info);
@@ -623,12 +668,13 @@ TEST_P(StreamTest, FetchesAreLimitedInFlightAndInAll) {
   load(R"(async onRequest(request) {
     const outcomes = new Map();
     const count = (key) => outcomes.set(key, (outcomes.get(key) ?? 0) + 1);
-    const one = () => fetch("http://auth/").then((a) => a.text()).then(() => count("ok"), (e) => count(e.code));
+    const one = () => fetch("http://auth/").then((a) => a.text())
+      .then(() => count("ok"), (e) => count(e.code));
     await Promise.all([one(), one(), one()]);
     for (let i = 0; i < 30; i++) await one();
     request.headers.set("x-outcome", JSON.stringify([...outcomes]));
   })",
-       R"("limits": {"fetches": 2})");
+       R"("limits": {"fetches": 2, "cpu_ms": 1000, "stream_cpu_ms": 60000})");
   EXPECT_EQ(run().upstream.header("x-outcome"), R"([["E_FETCH_LIMIT",13],["ok",20]])");
 }
 
@@ -636,9 +682,13 @@ TEST_P(StreamTest, TheTimeAMessageIsHeldIsLimited) {
   // §5 wait: the late outcome is of no use, and the next request is served.
   load(R"(
     async onRequest(request, ctx) {
-      if (request.path === "/slow") { await new Promise((r) => setTimeout(r, 150)); return new Response("late"); }
+      if (request.path !== "/slow") return;
+      await new Promise((r) => setTimeout(r, 150));
+      return new Response("late");
     },
-    async onResponse(response, ctx) { if (ctx.request.path === "/response") await new Promise(() => {}); })",
+    async onResponse(response, ctx) {
+      if (ctx.request.path === "/response") await new Promise(() => {});
+    })",
        R"("limits": {"wait_ms": 100}, "on_error": {"wait_status": 503})");
   ExchangePlan plan = this->plan();
   for (const char* path : {"/slow", "/response"}) {
@@ -665,17 +715,20 @@ constexpr FaultCase kFaults[] = {
     {"E_THROWN", "throw null;"},
     {"E_THROWN", "throw undefined;"},
     {"E_THROWN", "throw { toString() { throw 1; } };"},
-    {"E_THROWN", "throw Object.defineProperty(new Error('x'), 'message', { get() { for (;;); } });"},
+    {"E_THROWN",
+     "throw Object.defineProperty(new Error('x'), 'message', { get() { for (;;); } });"},
     {"E_CPU_LIMIT", "for (;;);"},
     {"E_CPU_LIMIT", "for (;;) { try { for (;;); } catch {} finally { for (;;); } }"},
     {"E_CPU_LIMIT", "const f = () => Promise.resolve().then(f); return f();"},
     {"E_STACK_LIMIT", "const f = () => f() + 1; f();"},
     {"E_MEMORY_LIMIT", "const a = []; for (;;) a.push(new Uint8Array(100000));"},
-    {"E_MEMORY_LIMIT", "const a = []; for (;;) try { for (;;) a.push('x'.repeat(100000) + a.length); } catch {}"},
+    {"E_MEMORY_LIMIT",
+     "const a = []; for (;;) try { for (;;) a.push('x'.repeat(100000) + a.length); } catch {}"},
 };
 
 TEST_P(StreamTest, AFaultInEitherHookAnswersByPolicyAndTheNextRequestIsServed) {
-  const std::string more = R"("limits": {"cpu_ms": 20, "memory_mb": 4}, "on_error": {"status": 502})";
+  const std::string more =
+      R"("limits": {"cpu_ms": 50, "memory_mb": 4}, "on_error": {"status": 502})";
   for (const FaultCase& fault : kFaults) {
     for (const char* hook : {"onRequest", "onResponse"}) {
       for (const char* when : {"sync", "async", "later"}) {
@@ -708,7 +761,7 @@ TEST_P(StreamTest, AFaultOfOnLogIsLoggedAndNothingElse) {
     if (fault.statement == kFaults[8].statement)
       continue;
     load(std::string("onLog(ctx) { if (ctx.request.path === '/bad') {") + fault.statement + "} }",
-         R"("limits": {"cpu_ms": 20, "memory_mb": 4})");
+         R"("limits": {"cpu_ms": 50, "memory_mb": 4})");
     ExchangePlan plan = this->plan();
     plan.request.headers = getRequest("/bad");
     const ExchangeResult result = run(plan);
@@ -743,7 +796,11 @@ TEST_P(StreamTest, AnInterruptedAsyncHookFailsItsStreamThoughItsPromiseStaysPend
 
 TEST_P(StreamTest, TheCpuTimeOfAWholeStreamIsLimited) {
   load(R"(async onRequest() {
-    for (let i = 0; i < 1000; i++) { const end = Date.now() + 4; while (Date.now() < end); await sleep(1); }
+    for (let i = 0; i < 1000; i++) {
+      const end = Date.now() + 4;
+      while (Date.now() < end);
+      await sleep(1);
+    }
   })",
        R"("limits": {"cpu_ms": 1000, "stream_cpu_ms": 40})");
   const ExchangeResult result = run();
@@ -757,7 +814,7 @@ TEST_P(StreamTest, AFaultOfMemoryEndsTheOtherStreamsOfTheRuntimeByPolicy) {
     if (request.path === "/bad") { const a = []; for (;;) a.push(new Uint8Array(100000)); }
   },
   onLog() { console.info("log"); })",
-       R"("limits": {"memory_mb": 4})");
+       R"("limits": {"memory_mb": 4, "cpu_ms": 1000, "stream_cpu_ms": 60000})");
   Exchange waiting(envoy_, *config_);
   waiting.requestHeaders(getRequest("/wait"));
   Exchange bad(envoy_, *config_);
@@ -824,7 +881,11 @@ TEST_P(StreamTest, ARuntimeThatKeepsOverrunningIsRebuiltAtMostOnceASecond) {
 }
 
 TEST_P(StreamTest, AThrowInATimerIsLoggedAndTheStreamGoesOn) {
-  load(R"(async onRequest() { setTimeout(() => { throw new Error("in timer"); }, 5); await sleep(10); })");
+  load(
+      R"(async onRequest() {
+        setTimeout(() => { throw new Error("in timer"); }, 5);
+        await sleep(10);
+      })");
   EXPECT_EQ(run().client.status(), 200U);
   expectError({"in timer", "inline:"});
 }
@@ -953,13 +1014,18 @@ TEST_P(StreamTest, WhateverEndsAnExchangeBetweenAnyTwoEventsEndsItOnce) {
   load(R"(
     async onRequest(request, ctx) {
       ctx.state.begun = 1;
-      try { await sleep(1); await (await fetch("http://auth/")).text(); request.headers.set("x-a", "1"); }
-      finally { ctx.state.ended = (ctx.state.ended ?? 0) + 1; }
+      try {
+        await sleep(1);
+        await (await fetch("http://auth/")).text();
+        request.headers.set("x-a", "1");
+      } finally { ctx.state.ended = (ctx.state.ended ?? 0) + 1; }
     },
     async onResponse(response, ctx) {
       ctx.state.begun = (ctx.state.begun ?? 0) + 1;
-      try { await Promise.all([sleep(1), fetch("http://auth/").then((a) => a.text())]); response.headers.set("x-b", "1"); }
-      finally { ctx.state.ended = (ctx.state.ended ?? 0) + 1; }
+      try {
+        await Promise.all([sleep(1), fetch("http://auth/").then((a) => a.text())]);
+        response.headers.set("x-b", "1");
+      } finally { ctx.state.ended = (ctx.state.ended ?? 0) + 1; }
     },
     onLog(ctx) { console.info("log", ctx.state.begun - ctx.state.ended); })");
   for (const Interruption interruption :
@@ -999,7 +1065,8 @@ TEST_P(StreamTest, WhateverEndsAnExchangeBetweenAnyTwoEventsEndsItOnce) {
       }
       while (envoy_.runNext()) {
       }
-      const std::string where = std::to_string(static_cast<int>(interruption)) + " after " + std::to_string(events);
+      const std::string where = std::to_string(static_cast<int>(interruption)) + " after " +
+                                std::to_string(events);
       EXPECT_TRUE(exchange.complete()) << where;
       EXPECT_LE(exchange.atClient().starts, 1U) << where;
       EXPECT_LE(exchange.atUpstream().starts, 1U) << where;
@@ -1023,7 +1090,7 @@ TEST_P(StreamTest, ARetryLoopDoesNotSpinOnceTheClientHasGone) {
   load(R"(async onRequest() {
     for (;;) { try { await fetch("http://auth/"); } catch { await sleep(100).catch(() => {}); } }
   })",
-       R"("limits": {"fetches": 1000})");
+       R"("limits": {"fetches": 1000, "cpu_ms": 1000, "stream_cpu_ms": 60000})");
   Exchange exchange(envoy_, *config_);
   exchange.requestHeaders(getRequest());
   envoy_.advance(1000);
@@ -1042,7 +1109,8 @@ TEST_P(StreamTest, AfterTheEndAsynchronousCallsNeverSettleAndSynchronousOnesThro
   load(R"(async onRequest(request, ctx) {
     try { await sleep(1000); } catch {}
     const code = (f) => { try { f(); return "ok"; } catch (e) { return e.code; } };
-    console.info(code(() => request.headers.set("a", "1")), code(() => setTimeout(() => {}, 1)), code(() => request.path));
+    const set = code(() => request.headers.set("a", "1"));
+    console.info(set, code(() => setTimeout(() => {}, 1)), code(() => request.path));
     sleep(1).then(() => console.info("woke"), () => console.info("rejected"));
     fetch("http://auth/").then(() => console.info("answered"), () => console.info("rejected"));
   })");
@@ -1067,9 +1135,11 @@ TEST_P(StreamTest, HandlesThatOutliveTheirStreamAreDead) {
         if (kept) {
           const [oldRequest, oldHeaders, oldContext] = kept;
           request.headers.set("x-codes", [
-            code(() => oldRequest.path), code(() => { oldRequest.path = "/"; }), code(() => oldRequest.headers),
-            code(() => oldHeaders.get("a")), code(() => [...oldHeaders]), code(() => oldHeaders.set("a", "1")),
-            code(() => oldContext.state), code(() => oldContext.request), code(() => oldContext.signal),
+            code(() => oldRequest.path), code(() => { oldRequest.path = "/"; }),
+            code(() => oldRequest.headers), code(() => oldHeaders.get("a")),
+            code(() => [...oldHeaders]), code(() => oldHeaders.set("a", "1")),
+            code(() => oldContext.state), code(() => oldContext.request),
+            code(() => oldContext.signal),
           ].join());
         }
         kept = [request, request.headers, ctx];
@@ -1077,8 +1147,9 @@ TEST_P(StreamTest, HandlesThatOutliveTheirStreamAreDead) {
     };)");
   EXPECT_EQ(run().client.status(), 200U);
   const std::string codes = run().upstream.header("x-codes").value_or("");
-  EXPECT_EQ(codes, "E_DEAD_HANDLE,E_DEAD_HANDLE,E_DEAD_HANDLE,E_DEAD_HANDLE,E_DEAD_HANDLE,E_DEAD_HANDLE,"
-                   "E_DEAD_HANDLE,E_DEAD_HANDLE,E_DEAD_HANDLE");
+  EXPECT_EQ(codes,
+            "E_DEAD_HANDLE,E_DEAD_HANDLE,E_DEAD_HANDLE,E_DEAD_HANDLE,E_DEAD_HANDLE,E_DEAD_HANDLE,"
+            "E_DEAD_HANDLE,E_DEAD_HANDLE,E_DEAD_HANDLE");
 }
 
 TEST_P(StreamTest, FinallyAndOnLogThatRunAwayAreContained) {
@@ -1100,7 +1171,8 @@ TEST_P(StreamTest, TheEndOfAStreamLeavesNothingBehind) {
       onRequest(request) {
         request.headers.set("x-ran", String(ran));
         if (request.path !== "/a") return;
-        for (let i = 0; i < 1000; i++) { new Promise(() => {}).then(() => ran++); sleep(1000).then(() => ran++, () => {}); if (i > 50) break; }
+        for (let i = 0; i < 1000; i++) new Promise(() => {}).then(() => ran++);
+        for (let i = 0; i < 50; i++) sleep(1000).then(() => ran++, () => {});
         setTimeout(() => { ran++; }, 50);
       },
     };)");
@@ -1201,7 +1273,9 @@ TEST_P(StreamTest, APromiseOfAStreamThatHasEndedSettlesNobody) {
 TEST_P(StreamTest, WorkersHaveRuntimesOfTheirOwn) {
   config_.reset();
   FakeEnvoy envoy({.release = GetParam(), .concurrency = 2});
-  config_ = make(R"(let n = 0; export default { onRequest(request) { request.headers.set("x-n", String(++n)); } };)");
+  config_ = make(
+      R"(let n = 0;
+      export default { onRequest(request) { request.headers.set("x-n", String(++n)); } };)");
   List counts;
   for (const uint32_t worker : {0U, 0U, 1U, 0U, 1U}) {
     Exchange exchange(envoy, *config_, {.workerIndex = worker});
@@ -1236,7 +1310,8 @@ TEST_P(StreamTest, ConfigIsFrozenAndSettingsAreWhatConfigureGave) {
   EXPECT_EQ(run(plan).upstream.header("x-user"), "ann1true");
   const ExchangeResult again = run(plan);
   EXPECT_EQ(again.upstream.header("x-user"), "ann1true");
-  EXPECT_NE(again.upstream.header("x-env").value_or("").find(R"("filterName":"test")"), std::string::npos);
+  EXPECT_NE(again.upstream.header("x-env").value_or("").find(R"("filterName":"test")"),
+            std::string::npos);
 }
 
 TEST_P(StreamTest, TwoConfigsOfOneScriptShareARuntimeButNotTheirSettings) {
@@ -1244,7 +1319,9 @@ TEST_P(StreamTest, TwoConfigsOfOneScriptShareARuntimeButNotTheirSettings) {
     let n = 0;
     export default {
       configure(config) { return config.name.toUpperCase(); },
-      onRequest(request, ctx) { request.headers.set("x-is", ctx.config.name + ctx.settings + (++n)); },
+      onRequest(request, ctx) {
+        request.headers.set("x-is", ctx.config.name + ctx.settings + (++n));
+      },
     };)";
   config_ = make(source, R"("config": {"name": "a"})");
   const auto other = make(source, R"("config": {"name": "b"}, "on_error": {"status": 503})");

@@ -100,8 +100,7 @@ std::string jsonBytes(std::string_view bytes) {
 
 std::string jsonBool(bool value) { return value ? "true" : "false"; }
 
-std::string jsonObject(
-    std::initializer_list<std::pair<std::string_view, std::string>> members) {
+std::string jsonObject(std::initializer_list<std::pair<std::string_view, std::string>> members) {
   std::string out = "{";
   for (const auto& [key, value] : members) {
     out += out.size() > 1 ? "," : "";
@@ -152,7 +151,7 @@ std::string jsonCallout(const Callout& callout) {
 }
 
 std::string jsonLog(const std::vector<LogLine>& log) {
-  constexpr std::string_view kLevels[] = {"trace", "debug", "info",    "warn",
+  constexpr std::string_view kLevels[] = {"trace", "debug",    "info", "warn",
                                           "error", "critical", "off"};
   return jsonList(log, [&](const LogLine& line) {
     return jsonObject({{"level", jsonText(kLevels[static_cast<size_t>(line.level)])},
@@ -184,9 +183,8 @@ class Reader {
 public:
   explicit Reader(std::string_view json)
       : runtime_(js::Runtime::create()),
-        context_(runtime_ == nullptr
-                     ? nullptr
-                     : js::Context::create(*runtime_, js::Context::Kind::Filter)) {
+        context_(runtime_ == nullptr ? nullptr
+                                     : js::Context::create(*runtime_, js::Context::Kind::Filter)) {
     if (context_ == nullptr) {
       error_ = makeError(ErrorCode::E_EMULATOR_REQUEST, {"request", "smaller than the memory"});
       return;
@@ -472,12 +470,9 @@ FAIRLEAD_EXPORT("fairlead_alloc") void* fairlead_alloc(size_t size) {
   return std::malloc(size == 0 ? 1 : size);
 }
 
-FAIRLEAD_EXPORT("fairlead_free") void fairlead_free(void* block) {
-  std::free(block);
-}
+FAIRLEAD_EXPORT("fairlead_free") void fairlead_free(void* block) { std::free(block); }
 
-FAIRLEAD_EXPORT("fairlead_compile") uint8_t*
-fairlead_compile(const char* request, size_t length) {
+FAIRLEAD_EXPORT("fairlead_compile") uint8_t* fairlead_compile(const char* request, size_t length) {
   Reader reader({request, length});
   const js::Value& root = reader.root();
   const std::string source = reader.text(reader.member(root, "source"), "source");
@@ -501,13 +496,13 @@ fairlead_compile(const char* request, size_t length) {
   return makeBlock(true, {reinterpret_cast<const char*>(file.data()), file.size()});
 }
 
-FAIRLEAD_EXPORT("fairlead_filter_new") uint8_t*
-fairlead_filter_new(const char* request, size_t length) {
+FAIRLEAD_EXPORT("fairlead_filter_new")
+uint8_t* fairlead_filter_new(const char* request, size_t length) {
   Reader reader({request, length});
   const js::Value config = reader.member(reader.root(), "config");
   const std::string name = reader.text(reader.member(reader.root(), "filterName"), "filterName");
-  const std::string text =
-      config.isString() ? reader.text(config, "config") : reader.json(config, "config");
+  const std::string text = config.isString() ? reader.text(config, "config")
+                                             : reader.json(config, "config");
   if (reader.error())
     return failed(*reader.error());
   Emulator& host = emulator();
@@ -516,19 +511,18 @@ fairlead_filter_new(const char* request, size_t length) {
   if (!filter)
     return failed(filter.error());
   host.filters.push_back(*std::move(filter));
-  return makeBlock(true, jsonObject({{"handle", std::to_string(host.filters.size())},
-                                     {"log", host.takeLog()}}));
+  return makeBlock(
+      true, jsonObject({{"handle", std::to_string(host.filters.size())}, {"log", host.takeLog()}}));
 }
 
-FAIRLEAD_EXPORT("fairlead_filter_free") void
-fairlead_filter_free(uint32_t handle) {
+FAIRLEAD_EXPORT("fairlead_filter_free") void fairlead_filter_free(uint32_t handle) {
   Emulator& host = emulator();
   if (handle > 0 && handle <= host.filters.size())
     host.filters[handle - 1].reset();
 }
 
-FAIRLEAD_EXPORT("fairlead_exchange") uint8_t*
-fairlead_exchange(uint32_t handle, const char* request, size_t length) {
+FAIRLEAD_EXPORT("fairlead_exchange")
+uint8_t* fairlead_exchange(uint32_t handle, const char* request, size_t length) {
   Emulator& host = emulator();
   Reader reader({request, length});
   if (handle == 0 || handle > host.filters.size() || host.filters[handle - 1] == nullptr)
@@ -540,13 +534,12 @@ fairlead_exchange(uint32_t handle, const char* request, size_t length) {
     return failed(*reader.error());
   const ExchangeResult result = runExchange(host.envoy, *host.filters[handle - 1], plan);
   constexpr uint64_t kNsPerMs = 1'000'000;
-  return makeBlock(
-      true, jsonObject({{"complete", jsonBool(result.complete)},
-                        {"elapsedMs", std::to_string(result.elapsedNs / kNsPerMs)},
-                        {"details", jsonText(result.details)},
-                        {"upstream", jsonReceived(result.upstream)},
-                        {"client", jsonReceived(result.client)},
-                        {"callouts", jsonList(result.callouts, jsonCallout)},
-                        {"log", host.takeLog()},
-                        {"violations", jsonList(host.envoy.finish(), jsonText)}}));
+  return makeBlock(true, jsonObject({{"complete", jsonBool(result.complete)},
+                                     {"elapsedMs", std::to_string(result.elapsedNs / kNsPerMs)},
+                                     {"details", jsonText(result.details)},
+                                     {"upstream", jsonReceived(result.upstream)},
+                                     {"client", jsonReceived(result.client)},
+                                     {"callouts", jsonList(result.callouts, jsonCallout)},
+                                     {"log", host.takeLog()},
+                                     {"violations", jsonList(host.envoy.finish(), jsonText)}}));
 }
