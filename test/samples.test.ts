@@ -154,3 +154,10 @@ describe('auth', () => {
     expect(running.upstream.requests.length).toBe(before);
   });
 });
+
+test('the README begins with the sample itself, in twelve lines', () => {
+  const readme = readFileSync(join(paths.repoRoot, 'README.md'), 'utf8');
+  const shown = /^```ts\n([^]*?)^```$/m.exec(readme)?.[1];
+  expect(shown).toBe(readFileSync(join(samplesFolder, 'add-header.ts'), 'utf8'));
+  expect(shown?.trimEnd().split('\n').length).toBeLessThanOrEqual(12);
+});
