@@ -239,7 +239,7 @@ describe('a filter', () => {
   });
 
   test('can catch its own deep recursion, whatever stack it has', async () => {
-    for (const stack_kb of [64, 512]) {
+    for (const stack_kb of [64, 512, 4096]) {
       const filter = await filterOf(
         `onRequest(request) {
           let depth = 0;

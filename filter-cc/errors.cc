@@ -9,7 +9,7 @@
 namespace fairlead {
 namespace {
 
-enum class ErrorClass : uint8_t { TypeError, RangeError, SyntaxError, Error, DomException };
+enum class ErrorClass : uint8_t { TypeError, RangeError, Error, DomException };
 
 struct Row {
   std::string_view code;
@@ -30,8 +30,6 @@ ErrorClass classOf(std::string_view cls) {
     return ErrorClass::TypeError;
   if (cls == "RangeError")
     return ErrorClass::RangeError;
-  if (cls == "SyntaxError")
-    return ErrorClass::SyntaxError;
   if (cls == "Error" || cls == "Log")
     return ErrorClass::Error;
   return ErrorClass::DomException;
@@ -106,9 +104,6 @@ JSValue throwError(JSContext* ctx, ErrorCode code, ErrorArgs args) {
     break;
   case ErrorClass::RangeError:
     JS_ThrowRangeError(ctx, "%s", message.c_str());
-    break;
-  case ErrorClass::SyntaxError:
-    JS_ThrowSyntaxError(ctx, "%s", message.c_str());
     break;
   case ErrorClass::Error:
     JS_ThrowPlainError(ctx, "%s", message.c_str());

@@ -750,10 +750,10 @@ TEST_F(HostFakeCalloutTest, CallsOfAStreamThatEndsAreCancelledWithoutAWord) {
                     [](const CalloutRequest&) { return CalloutAnswer::of(200, "late", 10); });
   start(exchange, "auth");
   exchange.clientLeaves();
+  EXPECT_FALSE(exchange.callouts().front().open);
   while (envoy_.runNext()) {
   }
   EXPECT_EQ(events, 0);
-  EXPECT_FALSE(exchange.callouts().front().open);
 }
 
 TEST_F(HostFakeCalloutTest, EventsCanComeByHand) {

@@ -47,7 +47,6 @@ public:
   const std::string& bytes() const { return bytes_; }
 
   void append(std::string_view bytes);
-  bool hasReaders() const { return !readers_.empty(); }
   /** All bytes are there; settles the readers. Requires: an open Entry where there are readers. */
   void complete();
   /** They will not come: readers reject with `reason`, later ones with an error like it. */

@@ -498,17 +498,17 @@ void Runtime::finish(js::Entry& entry, Stream* stream) {
     faultPlace_ = entry.faultPlace();
   }
   for (js::Unhandled& unhandled : engine_->takeUnhandled()) {
-    script_.mapPositions(unhandled.error);
-    unhandled.error.message =
-        errorMessage(ErrorCode::E_UNHANDLED_REJECTION,
-                     {unhandled.error.code + ": " + unhandled.error.message});
-    unhandled.error.code = errorName(ErrorCode::E_UNHANDLED_REJECTION);
     Stream* owner = findStream(unhandled.owner);
     // The end of a stream rejects what it leaves behind; nobody has to handle that.
     if (owner != nullptr && owner->ended() && isAbort(unhandled.error))
       continue;
     if (owner != nullptr && !owner->countLogLine())
       continue;
+    script_.mapPositions(unhandled.error);
+    unhandled.error.message =
+        errorMessage(ErrorCode::E_UNHANDLED_REJECTION,
+                     {unhandled.error.code + ": " + unhandled.error.message});
+    unhandled.error.code = errorName(ErrorCode::E_UNHANDLED_REJECTION);
     host::log(LogLevel::Error, script_.filterName() + ": " + formatError(unhandled.error),
               unhandled.error.file, unhandled.error.line);
   }
@@ -542,7 +542,7 @@ void Runtime::onFault(js::Fault fault, uint64_t owner) {
   }
 }
 
-void Runtime::settleUp() {
+void Runtime::settleUp(const js::Budget& budget) {
   // Several streams' code can run in one drain, and each can overrun its budget.
   constexpr int kMaxRounds = 8;
   for (int round = 0; fault_ != js::Fault::None; ++round) {
@@ -553,20 +553,21 @@ void Runtime::settleUp() {
       engine_->dropAllJobs();
       break;
     }
-    js::Entry entry(*engine_, loadBudget(), 0);
+    js::Entry entry(*engine_, budget, 0);
     entry.drain();
     finish(entry, nullptr);
   }
   if (acting_)
     return;
   acting_ = true;
-  while (!toAct_.empty()) {
-    Stream* stream = toAct_.back();
-    toAct_.pop_back();
+  // In the order they asked; acting can add more.
+  for (size_t i = 0; i < toAct_.size(); ++i) {
+    Stream* stream = toAct_[i];
     stream->queuedToAct = false;
     stream->act();
     stream->unref();
   }
+  toAct_.clear();
   acting_ = false;
 }
 

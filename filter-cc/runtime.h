@@ -94,7 +94,7 @@ public:
       afterJobs(entry);
       finish(entry, &stream);
     }
-    settleUp();
+    settleUp(budget);
     leave(this);
   }
   /** Asks for Stream::act() after the present script call. */
@@ -124,8 +124,11 @@ private:
   static uint64_t idOf(const Stream& stream);
   /** Keeps the accounts of an entry: CPU time, what nobody handled, a fault. */
   void finish(js::Entry& entry, Stream* stream);
-  /** Outside any entry: hands a fault to its stream, does what was recorded. */
-  void settleUp();
+  /**
+   * Outside any entry: hands a fault to its stream, runs the jobs of others that it held up, each
+   * time under `budget`, and does what was recorded.
+   */
+  void settleUp(const js::Budget& budget);
   Result<void> initialize();
   bool defineClasses();
   bool defineGlobals();

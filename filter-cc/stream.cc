@@ -243,9 +243,7 @@ void Stream::takeHookResult(Direction direction, js::Value result) {
     break;
   case JS_PROMISE_REJECTED:
     js::markHandled(ctx, result.get());
-    run(direction).value = std::move(result);
-    run(direction).settled = true;
-    run(direction).rejected = true;
+    settle(direction, result.get(), true);
     break;
   default:
     watch(direction, std::move(result));

@@ -187,9 +187,9 @@ public:
   void reportException();
   /** Ends what the script was doing: one log line, and the answer of `on_error`. */
   void fail(Cause cause, Error error);
-  void addCpu(uint64_t ns) { cpuUsedNs_ += ns; }
   /** The same for a script that overran its CPU time, stopped at `place`. */
   void failCpu(Error place);
+  void addCpu(uint64_t ns) { cpuUsedNs_ += ns; }
   /** A hook's promise has settled with `value`; where rejected, `value` is the promise. */
   void settle(Direction direction, JSValueConst value, bool rejected);
   /** Already in the Runtime's list of streams to act on. */

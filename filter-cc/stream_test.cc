@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -795,6 +796,22 @@ TEST_P(StreamTest, AnInterruptedAsyncHookFailsItsStreamThoughItsPromiseStaysPend
   expectError({"E_CPU_LIMIT"});
 }
 
+TEST_P(StreamTest, TheJobsOfAStreamThatWasStoppedDoNotRun) {
+  load(R"(onRequest(request) {
+    if (request.path !== "/bad") return;
+    for (let i = 0; i < 3; i++) Promise.resolve().then(() => console.info("ran"));
+    for (;;);
+  })",
+       R"("limits": {"cpu_ms": 5})");
+  ExchangePlan plan = this->plan();
+  plan.request.headers = getRequest("/bad");
+  EXPECT_EQ(run(plan).client.status(), 500U);
+  EXPECT_EQ(run().client.status(), 200U);
+  const List lines = takeLog(LogLevel::Info);
+  ASSERT_EQ(lines.size(), 1U) << testing::PrintToString(lines);
+  EXPECT_NE(lines[0].find("E_CPU_LIMIT"), std::string::npos) << lines[0];
+}
+
 TEST_P(StreamTest, TheCpuTimeOfAWholeStreamIsLimited) {
   load(R"(async onRequest() {
     for (let i = 0; i < 1000; i++) {
@@ -1248,6 +1265,44 @@ TEST_P(StreamTest, AFaultInASharedPromiseEndsOnlyItsOwner) {
   EXPECT_EQ(good.atUpstream().header("x-after"), "1");
   EXPECT_TRUE(opener.atUpstream().ended);
   expectError({"E_CPU_LIMIT"});
+}
+
+TEST_P(StreamTest, WhatFollowsAFaultRunsUnderTheCpuLimitToo) {
+  // H101: each stream's code loops once the gate opens; load_ms is no limit of theirs.
+  config_ = make(R"(
+    let gate, open;
+    export default {
+      async onRequest(request) {
+        if (request.path === "/open") { open(); return; }
+        gate ??= new Promise((resolve) => { open = resolve; });
+        await gate;
+        for (;;);
+      },
+    };)",
+                 R"("limits": {"cpu_ms": 5, "load_ms": 60000})");
+  Exchange first(envoy_, *config_);
+  first.requestHeaders(getRequest("/first"));
+  Exchange second(envoy_, *config_);
+  second.requestHeaders(getRequest("/second"));
+  const std::clock_t begin = std::clock();
+  Exchange opener(envoy_, *config_);
+  opener.requestHeaders(getRequest("/open"));
+  EXPECT_LT((std::clock() - begin) / CLOCKS_PER_SEC, 10);
+  EXPECT_EQ(first.atClient().status(), 500U);
+  EXPECT_EQ(second.atClient().status(), 500U);
+  EXPECT_TRUE(opener.atUpstream().ended);
+  EXPECT_EQ(takeLog().size(), 2U);
+}
+
+TEST_P(StreamTest, WhatAStreamLeavesWaitingIsNoUnhandledRejectionF036) {
+  answerAuth();
+  load(R"(onRequest() {
+    (async () => { await sleep(60000); })();
+    (async () => { await fetch("http://auth/"); })();
+    sleep(60000).then(() => {});
+  })");
+  EXPECT_EQ(run().client.status(), 200U);
+  EXPECT_EQ(takeLog(), List());
 }
 
 TEST_P(StreamTest, APromiseOfAStreamThatHasEndedSettlesNobody) {

@@ -18,7 +18,6 @@ export type HostErrorCode =
   | 'E_ARGUMENT'
   | 'E_RANGE'
   | 'E_OPTION'
-  | 'E_UNKNOWN_OPTION'
   | 'E_INTERNAL'
   // Headers and messages
   | 'E_HEADERS_SENT'
@@ -37,7 +36,6 @@ export type HostErrorCode =
   | 'E_BODY_USED'
   | 'E_BODY_UNAVAILABLE'
   | 'E_BODY_LIMIT'
-  | 'E_BODY_JSON'
   // fetch, timers
   | 'E_FETCH_CLUSTER_NOT_ALLOWED'
   | 'E_FETCH_CLUSTER_UNKNOWN'
@@ -55,8 +53,7 @@ export type HostErrorCode =
   // What a hook gives back
   | 'E_RETURN_VALUE'
   | 'E_RETURN_REQUEST'
-  | 'E_RETURN_FETCHED'
-  | 'E_FILTER';
+  | 'E_RETURN_FETCHED';
 
 /**
  * What fairlead throws: an error of the class that the standards name (TypeError, RangeError, DOMException, …), with a
