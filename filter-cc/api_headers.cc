@@ -241,7 +241,7 @@ bool HeadersData::set(const Call& call, std::string_view name, std::string_view 
     return false;
   ++version_;
   if (isLive()) {
-    stream_->host().setHeader(map_, wireName(map_, name), value);
+    stream_->setHeader(map_, wireName(map_, name), value);
     return true;
   }
   const auto matches = [&](const auto& line) { return equalsIgnoreCase(line.first, name); };
@@ -264,9 +264,9 @@ bool HeadersData::append(const Call& call, std::string_view name, std::string_vi
   if (!isLive())
     add(call.runtime.engine(), name, value);
   else if (const std::string_view wire = wireName(map_, name); wire == ":authority")
-    stream_->host().setHeader(map_, wire, value);  // a request has one host
+    stream_->setHeader(map_, wire, value);  // a request has one host
   else
-    stream_->host().addHeader(map_, wire, value);
+    stream_->addHeader(map_, wire, value);
   return true;
 }
 
@@ -284,7 +284,7 @@ bool HeadersData::remove(const Call& call, std::string_view name) {
     call.fail(ErrorCode::E_FRAMING_HEADER, {name});
     return false;
   }
-  stream_->host().removeHeader(map_, wire);
+  stream_->removeHeader(map_, wire);
   return true;
 }
 

@@ -459,7 +459,7 @@ Outcome<void> setField(const Call& call, RequestData& self, std::string_view nam
                      {"request", "onRequest"});
   if (!self.stream->countHeaderWrite())
     return call.fail(ErrorCode::E_HEADER_LIMIT, {std::to_string(kMaxHeaderWrites)});
-  self.stream->host().setHeader(HeaderMap::Request, name, value);
+  self.stream->setHeader(HeaderMap::Request, name, value);
   return {};
 }
 
@@ -689,8 +689,8 @@ Outcome<void> Response_set_status(Call& call, ResponseData& self, double status)
                      {"response", "onResponse"});
   if (!self.stream->countHeaderWrite())
     return call.fail(ErrorCode::E_HEADER_LIMIT, {std::to_string(kMaxHeaderWrites)});
-  self.stream->host().setHeader(HeaderMap::Response, ":status",
-                                std::to_string(static_cast<uint32_t>(status)));
+  self.stream->setHeader(HeaderMap::Response, ":status",
+                         std::to_string(static_cast<uint32_t>(status)));
   return {};
 }
 

@@ -40,8 +40,9 @@ constexpr ConfigKey kKeys[] = {
     {"limits.fetches", Kind::Whole,
      "Calls in flight at once in one stream; ten times as many in its life.", 0, 1'024, 16,
      [](Config& config) -> uint32_t& { return config.limits.fetches; }},
-    {"on_error", Kind::Section, "What the client sees when the script fails."},
-    {"on_error.mode", Kind::Mode, "closed: the stream is answered with `status`."},
+    {"on_error", Kind::Section, "What becomes of an exchange whose script fails."},
+    {"on_error.mode", Kind::Mode,
+     "closed: it is answered with `status`. open: it goes on as it came, without the script."},
     {"on_error.status", Kind::Whole, "Answer after a fault.", 400, 599, 500,
      [](Config& config) -> uint32_t& { return config.onError.status; }},
     {"on_error.wait_status", Kind::Whole, "Answer when a hook waited longer than wait_ms.", 400,
@@ -361,11 +362,10 @@ private:
     const js::Utf8 mode(ctx_, value);
     if (!mode)
       return takeEngineError(ctx_);
-    if (mode.view() == "closed")
-      return {};
-    if (mode.view() == "open")
-      return valueError(key.path, "\"open\" is not supported by this version; use \"closed\"");
-    return valueError(key.path, "must be \"closed\", got " + quoted(mode.view()));
+    if (mode.view() != "closed" && mode.view() != "open")
+      return valueError(key.path, "must be \"closed\" or \"open\", got " + quoted(mode.view()));
+    config_.onError.mode = mode.view() == "open" ? OnError::Mode::Open : OnError::Mode::Closed;
+    return {};
   }
 
   Result<void> readObject(JSValueConst value) {

@@ -37,8 +37,11 @@ struct Limits {
   uint32_t fetches = 0;
 };
 
-/** What a client sees when a script fails. */
+/** What becomes of an exchange whose script fails. */
 struct OnError {
+  /** Closed: the client is answered. Open: the exchange goes on as it came. */
+  enum class Mode : uint8_t { Closed, Open };
+  Mode mode = Mode::Closed;
   uint32_t status = 0;
   uint32_t waitStatus = 0;
 };

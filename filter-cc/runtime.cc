@@ -129,7 +129,7 @@ int initFairlead(JSContext* ctx, JSModuleDef* module) {
   Runtime& runtime = Runtime::from(ctx);
   const js::Value exports(ctx, JS_NewObject(ctx));
   if (exports.isException() || !defineStreamExports(runtime, exports.get()) ||
-      !defineTimerExports(runtime, exports.get()))
+      !defineTimerExports(runtime, exports.get()) || !defineOnceExports(runtime, exports.get()))
     return -1;
   return setExports(ctx, module, exports.get(), importableModules().front().exportNames);
 }
@@ -530,6 +530,7 @@ void Runtime::onFault(js::Fault fault, uint64_t owner) {
     return;
   }
   engine_->dropJobsOf(owner);
+  once_.leave(ctx(), owner, JS_UNDEFINED);
   // The engine is usable after a stop, so within the second the old one serves on.
   const uint64_t now = host::monotonicNs();
   if (now - slot_->rebuiltNs >= kMinRebuildNs || slot_->rebuiltNs == 0) {

@@ -16,6 +16,7 @@
 
 #include "filter-cc/bind.h"
 #include "filter-cc/console.h"
+#include "filter-cc/once.h"
 #include "filter-cc/script.h"
 #include "quickjs/engine.h"
 
@@ -115,6 +116,7 @@ public:
   bool loadingBuiltin() const { return loadingBuiltin_; }
   /** See Call::keep. */
   std::string& scratch() { return scratch_; }
+  OnceTable& once() { return once_; }
   /** For code that has no stream. */
   ConsoleState& console() { return console_; }
 
@@ -147,6 +149,7 @@ private:
   std::array<Error, static_cast<size_t>(Hook::Count)> hookPlaces_;
   std::map<std::string, Settings, std::less<>> settings_;
   std::array<js::Value, static_cast<size_t>(Builtin::Count)> builtins_;
+  OnceTable once_;
 
   struct Place {
     Stream* stream = nullptr;

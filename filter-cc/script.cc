@@ -45,6 +45,7 @@ constexpr ContractRow kContractRows[] = {
 #define HOST_stream
 #define HOST_fetch
 #define HOST_timers
+#define HOST_once
 #define HOST_console
 #define HOST_url
 #define HOST_encoding

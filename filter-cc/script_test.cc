@@ -193,7 +193,7 @@ TEST_F(ScriptTest, EqualCodeAndEqualLimitsAreOneScript) {
   other.limits.waitMs = 1;
   other.limits.fetches = 1;
   other.limits.loadMs = 2'000;
-  other.onError = {503, 503};
+  other.onError = {OnError::Mode::Open, 503, 503};
   EXPECT_EQ(loaded(other), script);
 
   const auto differs = [&](auto&& change) {

@@ -220,15 +220,7 @@ js::Value Stream::adoptThenable(js::Value value) {
     return {ctx, JS_EXCEPTION};
   if (!then.isFunction())
     return value;
-  JSValue resolving[2];
-  js::Value promise(ctx, JS_NewPromiseCapability(ctx, resolving));
-  if (promise.isException())
-    return promise;
-  const js::Value resolve(ctx, resolving[0]);
-  const js::Value reject(ctx, resolving[1]);
-  JSValueConst argument = value.get();
-  const js::Value done(ctx, JS_Call(ctx, resolve.get(), JS_UNDEFINED, 1, &argument));
-  return done.isException() ? js::Value(ctx, JS_EXCEPTION) : std::move(promise);
+  return js::promiseOf(ctx, value.get());
 }
 
 void Stream::takeHookResult(Direction direction, js::Value result) {
@@ -296,7 +288,8 @@ HeadersStatus Stream::finishHook(Direction direction) {
   HookRun& hook = run(direction);
   if (ended_ || failed_ || replied_) {
     hook.state = HookState::Done;
-    return HeadersStatus::StopIteration;
+    // `left` after a fault: `on_error: open` let it go.
+    return hook.left ? HeadersStatus::Continue : HeadersStatus::StopIteration;
   }
   if (!hook.settled) {
     hook.state = HookState::Held;
@@ -304,36 +297,40 @@ HeadersStatus Stream::finishHook(Direction direction) {
     armWake();
     return HeadersStatus::StopIteration;
   }
-  hook.left = applySettled(direction);
+  if (applySettled(direction))
+    hook.left = true;
   return hook.left ? HeadersStatus::Continue : HeadersStatus::StopIteration;
 }
 
 bool Stream::applySettled(Direction direction) {
   HookRun& hook = run(direction);
-  hook.state = HookState::Done;
   JSContext* ctx = runtime_->ctx();
   // Gone before anything is sent: sending can end the stream, and the runtime with it.
   js::Value value = std::move(hook.value);
   std::string_view name = hookName(hookOf(direction));
+  const auto failed = [&](Cause cause, Error error) {
+    fail(cause, std::move(error));
+    hook.state = HookState::Done;
+    return false;
+  };
   if (hook.rejected) {
     js::Fault fault = js::Fault::None;
     Error error = js::describeRejection(ctx, value.get(), fault);
     value.reset();
-    fail(causeOf(fault), std::move(error));
-    return false;
+    return failed(causeOf(fault), std::move(error));
   }
-  if (value.isUndefined() || value.isNull())
-    return true;
   // Giving back the response itself means: go on.
-  if (direction == Direction::Response &&
-      JS_IsStrictEqual(ctx, value.get(), responseObject_.get()))
+  if (value.isUndefined() || value.isNull() ||
+      (direction == Direction::Response &&
+       JS_IsStrictEqual(ctx, value.get(), responseObject_.get()))) {
+    hook.state = HookState::Done;
     return true;
+  }
   Result<Reply> reply = readReply(value.get(), name);
   value.reset();
-  if (!reply) {
-    fail(Cause::Throw, std::move(reply).error());
-    return false;
-  }
+  if (!reply)
+    return failed(Cause::Throw, std::move(reply).error());
+  hook.state = HookState::Done;
   std::vector<HeaderField> fields;
   for (const auto& [key, text] : reply->headers)
     fields.push_back({key, text});
@@ -372,15 +369,14 @@ Result<Stream::Reply> Stream::readReply(JSValueConst value, std::string_view hoo
 BodyStatus Stream::onBody(Direction direction, bool) {
   if (run(direction).state == HookState::Held)
     return BodyStatus::StopIterationAndWatermark;
-  if (direction == Direction::Request && (replied_ || failed_))
+  if (direction == Direction::Request && answered())
     return BodyStatus::StopIterationNoBuffer;
   return BodyStatus::Continue;
 }
 
 TrailersStatus Stream::onTrailers(Direction direction) {
   const bool held = run(direction).state == HookState::Held;
-  const bool answered = direction == Direction::Request && (replied_ || failed_);
-  return held || answered ? TrailersStatus::StopIteration : TrailersStatus::Continue;
+  return held || (direction == Direction::Request && answered()) ? TrailersStatus::StopIteration : TrailersStatus::Continue;
 }
 
 // --- Doing what was recorded ---
@@ -443,6 +439,10 @@ void Stream::fail(Cause cause, Error error) {
   if (ended_ || failed_ || replied_)
     return;
   failed_ = true;
+  if (failsOpen()) {
+    goOnAsItCame();
+    return;
+  }
   for (HookRun& hook : hooks_)
     hook.state = HookState::Done;
   const std::string details = "fairlead_" + std::string(causeName(cause));
@@ -452,6 +452,20 @@ void Stream::fail(Cause cause, Error error) {
   }
   const OnError& onError = config_.config.onError;
   sendReply(cause == Cause::Wait ? onError.waitStatus : onError.status, {}, {}, details);
+}
+
+void Stream::goOnAsItCame() {
+  const StreamRef keep(*this);
+  for (const Direction direction : {Direction::Request, Direction::Response}) {
+    HookRun& hook = run(direction);
+    const HookState state = std::exchange(hook.state, HookState::Done);
+    if (state != HookState::Running && state != HookState::Held)
+      continue;
+    restoreHeaders(direction == Direction::Request ? HeaderMap::Request : HeaderMap::Response);
+    hook.left = true;
+    if (state == HookState::Held && !ended_)
+      host_.continueMessage(direction);
+  }
 }
 
 void Stream::reportException() {
@@ -496,6 +510,57 @@ void Stream::log(LogLevel level, std::string_view text, std::string_view file, u
     message.append("[").append(id->value).append("] ");
   message += text;
   host::log(level, message, file, line);
+}
+
+// --- Header writes ---
+
+void Stream::setHeader(HeaderMap map, std::string_view name, std::string_view value) {
+  saveHeader(map, name);
+  host_.setHeader(map, name, value);
+}
+
+void Stream::addHeader(HeaderMap map, std::string_view name, std::string_view value) {
+  saveHeader(map, name);
+  host_.addHeader(map, name, value);
+}
+
+void Stream::removeHeader(HeaderMap map, std::string_view name) {
+  saveHeader(map, name);
+  host_.removeHeader(map, name);
+}
+
+void Stream::saveHeader(HeaderMap map, std::string_view name) {
+  if (!failsOpen())
+    return;
+  std::string key = lowerCase(name);
+  for (const SavedHeader& saved : saved_) {
+    if (saved.map == map && saved.name == key)
+      return;
+  }
+  SavedHeader& saved = saved_.emplace_back(SavedHeader{map, std::move(key), {}});
+  for (size_t i = 0;; ++i) {
+    const std::optional<HeaderLookup> line = host_.header(map, name, i);
+    if (!line)
+      break;
+    saved.values.emplace_back(line->value);
+  }
+}
+
+void Stream::restoreHeaders(HeaderMap map) {
+  for (SavedHeader& saved : saved_) {
+    if (saved.map != map)
+      continue;
+    // Envoy takes an empty value for a removal, so those cannot be given back.
+    std::erase_if(saved.values, [](const std::string& value) { return value.empty(); });
+    if (saved.values.empty()) {
+      host_.removeHeader(map, saved.name);
+      continue;
+    }
+    host_.setHeader(map, saved.name, saved.values.front());
+    for (size_t i = 1; i < saved.values.size(); ++i)
+      host_.addHeader(map, saved.name, saved.values[i]);
+  }
+  saved_.clear();
 }
 
 // --- Time ---
@@ -559,7 +624,7 @@ void Stream::onComplete() {
 }
 
 void Stream::abortPending() {
-  if (abortSignal_.isUndefined() && timers_.empty() && fetches_.empty())
+  if (abortSignal_.isUndefined() && timers_.empty() && fetches_.empty() && !waitsOnce_)
     return;
   runtime_->run(
       *this, budget(),
@@ -577,6 +642,8 @@ void Stream::abortPending() {
         }
         abortTimers(reason.get());
         abortFetches(reason.get());
+        if (waitsOnce_)
+          runtime_->once().leave(ctx, id_, reason.get());
       },
       [](js::Entry&) {});
 }

@@ -140,9 +140,15 @@ public:
   bool writable(HeaderMap map) const;
   /** Counts one header write. */
   bool countHeaderWrite() { return headerWrites_++ < kMaxHeaderWrites; }
+  // The script's writes. Requires: as HostStream's, and writable(map).
+  void setHeader(HeaderMap map, std::string_view name, std::string_view value);
+  void addHeader(HeaderMap map, std::string_view name, std::string_view value);
+  void removeHeader(HeaderMap map, std::string_view name);
   /** Counts one log line; false past the cap. */
   bool countLogLine() { return logLines_++ < kMaxLogLines; }
   ConsoleState& console() { return console_; }
+  /** It waits, or has waited, for a value of `once`. */
+  void waitOnce() { waitsOnce_ = true; }
   /** Whether there is a response: the upstream's, or one that somebody else has made. */
   bool responseSeen() const {
     return responseSeen_ || (ended_ && host_.header(HeaderMap::Response, ":status", 0));
@@ -185,7 +191,10 @@ public:
   void act();
   /** Logs the pending exception of code that no hook waits for. Requires: an open Entry. */
   void reportException();
-  /** Ends what the script was doing: one log line, and the answer of `on_error`. */
+  /**
+   * Takes the exchange out of the script's hands: one log line, then what `on_error` says: an answer,
+   * or on with the message as it came.
+   */
   void fail(Cause cause, Error error);
   /** The same for a script that overran its CPU time, stopped at `place`. */
   void failCpu(Error place);
@@ -217,6 +226,13 @@ private:
     uint64_t waitUntilNs = 0;
   };
 
+  /** The lines of a name before the script wrote to it for the first time. */
+  struct SavedHeader {
+    HeaderMap map;
+    std::string name;
+    std::vector<std::string> values;
+  };
+
   /** What a returned Response says. */
   struct Reply {
     uint32_t status;
@@ -238,6 +254,12 @@ private:
   bool isGrpcRequest();
   void sendReply(uint32_t status, std::span<const HeaderField> headers, std::string_view body,
                  std::string_view details);
+  bool failsOpen() const { return config_.config.onError.mode == OnError::Mode::Open; }
+  /** Nothing of the request goes on: it has been answered, or its stream reset. */
+  bool answered() const { return replied_ || (failed_ && !failsOpen()); }
+  void saveHeader(HeaderMap map, std::string_view name);
+  void restoreHeaders(HeaderMap map);
+  void goOnAsItCame();
   Hook hookNow() const;
   bool canRunScript() const { return !ended_ && runtime_ != nullptr && !runtime_->dead(); }
   void armWake();
@@ -281,10 +303,13 @@ private:
   bool failed_ = false;
   bool ended_ = false;
   bool actingOnFetches_ = false;
+  bool waitsOnce_ = false;
   uint64_t cpuUsedNs_ = 0;
   uint64_t wakeAtNs_ = 0;
   const Runtime::Settings* settings_ = nullptr;
   std::array<HookRun, 2> hooks_;
+  // For `on_error: open` alone.
+  std::vector<SavedHeader> saved_;
 
   RequestData request_;
   ResponseData response_;

@@ -50,7 +50,7 @@ protected:
   }
 
   std::unique_ptr<FilterConfig> make(const std::string& source, const std::string& more = "") {
-    const std::string imported = "import { sleep } from 'fairlead';\n" + source;
+    const std::string imported = "import { once, sleep } from 'fairlead';\n" + source;
     std::string json = "{\"inline\": " + jsonString(imported);
     json += ", \"clusters\": [\"auth\", \"other\"]";
     // Sanitizers make scripts many times slower: only a test of the CPU limit says what it is.
@@ -758,6 +758,101 @@ TEST_P(StreamTest, AFaultInEitherHookAnswersByPolicyAndTheNextRequestIsServed) {
   }
 }
 
+TEST_P(StreamTest, AFaultThatFailsOpenLetsTheMessageGoOnAsItCame) {
+  // F073
+  const std::string more =
+      R"("limits": {"cpu_ms": 50, "memory_mb": 4, "wait_ms": 40}, "on_error": {"mode": "open"})";
+  std::vector<FaultCase> faults(std::begin(kFaults), std::end(kFaults));
+  faults.push_back({"E_WAIT_LIMIT", "await new Promise(() => {});"});
+  const HeaderList extra = {{"x-keep", "1"}, {"x-twice", "a"}, {"X-Twice", "b"}, {"x-gone", "2"}};
+  for (const FaultCase& fault : faults) {
+    for (const bool isRequest : {true, false}) {
+      for (const char* when : {"sync", "async", "later"}) {
+        const bool isWait = fault.code == std::string("E_WAIT_LIMIT");
+        const bool isAsync = isWait || when != std::string("sync");
+        load(std::string(isAsync ? "async " : "") + (isRequest ? "onRequest" : "onResponse") +
+                 R"((message, ctx) {
+          if (ctx.request.path !== "/bad") return;
+          message.headers.set("x-new", "script");
+          message.headers.append("x-new", "more");
+          message.headers.delete("x-gone");
+          message.headers.set("X-TWICE", "script");
+          message.headers.set("x-twice", "again");
+          if (message === ctx.request) {
+            message.path = "/other";
+            message.method = "PUT";
+            message.host = "other.example";
+          } else {
+            message.status = 204;
+          })" + (when == std::string("later") ? "await sleep(5);\n" : "\n") +
+                 fault.statement + "},\n" + (isRequest ? "onResponse" : "onLog") +
+                 "() { console.info('next hook'); }",
+             more);
+        const std::string name =
+            std::string(isRequest ? "request " : "response ") + when + " " + fault.statement;
+        ExchangePlan plan = this->plan();
+        plan.request.headers = getRequest("/bad");
+        plan.request.frames = {"body"};
+        HeaderList& headers = isRequest ? plan.request.headers : plan.upstream.response.headers;
+        headers.insert(headers.end(), extra.begin(), extra.end());
+        const ExchangeResult result = run(plan);
+        const Received& received = isRequest ? result.upstream : result.client;
+        EXPECT_EQ(result.client.status(), 200U) << name;
+        EXPECT_EQ(result.client.body, "upstream") << name;
+        EXPECT_EQ(result.upstream.body, "body") << name;
+        EXPECT_EQ(result.upstream.header(":path"), "/bad") << name;
+        EXPECT_EQ(result.upstream.header(":method"), "GET") << name;
+        EXPECT_EQ(result.upstream.header(":authority"), "example.com") << name;
+        EXPECT_EQ(received.header("x-new"), std::nullopt) << name;
+        EXPECT_EQ(received.header("x-keep"), "1") << name;
+        EXPECT_EQ(received.header("x-gone"), "2") << name;
+        List twice;
+        for (const auto& [key, value] : received.headers) {
+          if (key == "x-twice")
+            twice.push_back(value);
+        }
+        EXPECT_EQ(twice, List({"a", "b"})) << name;
+        const List lines = takeLog(LogLevel::Info);
+        // After a fault of the request no hook but onLog is called.
+        const bool logsToo = !isRequest && fault.code != std::string("E_MEMORY_LIMIT");
+        ASSERT_EQ(lines.size(), logsToo ? 2U : 1U) << name << testing::PrintToString(lines);
+        EXPECT_NE(lines[0].find(fault.code), std::string::npos) << name << ": " << lines[0];
+        EXPECT_EQ(run().client.status(), 200U) << name;
+        takeLog(LogLevel::Info);
+      }
+    }
+  }
+}
+
+TEST_P(StreamTest, AFaultThatFailsOpenAfterTheHeadersHaveLeftChangesNothing) {
+  // F073: what a hook had finished stays; a runtime that is gone ends nobody's exchange.
+  load(R"(async onRequest(request) {
+    request.headers.set("x-script", "1");
+    if (request.path === "/bad") setTimeout(() => { for (;;); }, 5);
+    if (request.path === "/hog") setTimeout(() => {
+      const a = []; for (;;) a.push(new Uint8Array(100000));
+    }, 5);
+  })",
+       R"("limits": {"cpu_ms": 50, "memory_mb": 4}, "on_error": {"mode": "open"})");
+  for (const char* path : {"/bad", "/hog"}) {
+    ExchangePlan plan = this->plan();
+    plan.upstream.delayMs = 50;
+    Exchange bystander(envoy_, *config_);
+    bystander.requestHeaders(getRequest("/good"));
+    plan.request.headers = getRequest(path);
+    const ExchangeResult result = run(plan);
+    EXPECT_EQ(result.client.status(), 200U) << path;
+    EXPECT_EQ(result.upstream.header("x-script"), "1") << path;
+    EXPECT_FALSE(bystander.atClient().reset);
+    EXPECT_EQ(bystander.atClient().starts, 0U);
+    const List errors = takeLog();
+    ASSERT_FALSE(errors.empty());
+    EXPECT_NE(errors[0].find(path == std::string("/bad") ? "E_CPU_LIMIT" : "E_MEMORY_LIMIT"),
+              std::string::npos)
+        << errors[0];
+  }
+}
+
 TEST_P(StreamTest, AFaultOfOnLogIsLoggedAndNothingElse) {
   for (const FaultCase& fault : kFaults) {
     if (fault.statement == kFaults[8].statement)
@@ -961,6 +1056,10 @@ TEST_P(StreamTest, AFailingConfigureOnAWorkerAnswersByPolicyAndLeavesOnLogUsable
   EXPECT_EQ(result.client.status(), 500U);
   EXPECT_EQ(result.details, "fairlead_load");
   EXPECT_GE(takeLog().size(), 1U);
+  // F073
+  auto open = make(source, R"("config": {"name": "c"}, "on_error": {"mode": "open"})");
+  EXPECT_EQ(runExchange(envoy_, *open, plan()).client.body, "upstream");
+  expectError({"E_CONFIGURE_THROW"});
 }
 
 // --- The end of a stream ---
@@ -1324,6 +1423,152 @@ TEST_P(StreamTest, APromiseOfAStreamThatHasEndedSettlesNobody) {
   plan.request.headers = getRequest("/open");
   EXPECT_EQ(run(plan).client.body, "upstream");
   EXPECT_EQ(takeLog(LogLevel::Info).size(), 2U);
+}
+
+// --- once ---
+
+TEST_P(StreamTest, OnceCallsForAllThatWaitAndKeepsTheValueWhileItIsFresh) {
+  // F046
+  answerAuth();
+  config_ = make(R"(
+    let calls = 0;
+    export default {
+      async onRequest(request) {
+        const value = await once("key", 1000, async () => {
+          const answer = await fetch("http://auth" + request.path);
+          return { path: await answer.text(), call: ++calls };
+        });
+        request.headers.set("x-value", `${value.path} ${value.call}`);
+      },
+    };)");
+  std::vector<std::unique_ptr<Exchange>> exchanges;
+  for (const char* path : {"/a", "/b", "/c"}) {
+    exchanges.push_back(std::make_unique<Exchange>(envoy_, *config_));
+    exchanges.back()->requestHeaders(getRequest(path));
+  }
+  envoy_.advance(15);
+  for (const auto& exchange : exchanges)
+    EXPECT_EQ(exchange->atUpstream().header("x-value"), "/a 1");
+  ExchangePlan plan = this->plan();
+  plan.request.headers = getRequest("/d");
+  EXPECT_EQ(run(plan).upstream.header("x-value"), "/a 1");
+  envoy_.advance(1000);
+  EXPECT_EQ(run(plan).upstream.header("x-value"), "/d 2");
+}
+
+TEST_P(StreamTest, WhenTheOneThatMakesAValueOfOnceLeavesTheNextInLineMakesItAsItself) {
+  // F046
+  config_ = make(R"(
+    export default {
+      async onRequest(request, ctx) {
+        try {
+          const value = await once("key", 0, async () => {
+            console.info("makes", ctx.request.path);
+            await sleep(100);
+            if (ctx.request.path === "/b") for (;;);
+            return ctx.request.path;
+          });
+          request.headers.set("x-value", value);
+        } catch (error) {
+          console.info("caught", error.name, ctx.request.path);
+        }
+      },
+    };)",
+                 R"("limits": {"cpu_ms": 50})");
+  std::vector<std::unique_ptr<Exchange>> exchanges;
+  for (const char* path : {"/a", "/b", "/c", "/d"}) {
+    exchanges.push_back(std::make_unique<Exchange>(envoy_, *config_));
+    HeaderList headers = getRequest(path);
+    headers.emplace_back("x-request-id", path + 1);
+    exchanges.back()->requestHeaders(headers);
+  }
+  envoy_.advance(50);
+  exchanges[3]->clientLeaves();
+  exchanges[0]->clientLeaves();
+  // Now /b makes it; it is stopped by its own limit, and /c makes it.
+  envoy_.advance(120);
+  EXPECT_EQ(exchanges[1]->atClient().status(), 500U);
+  EXPECT_EQ(exchanges[2]->atUpstream().starts, 0U);
+  envoy_.advance(120);
+  EXPECT_EQ(exchanges[2]->atUpstream().header("x-value"), "/c");
+  List lines;
+  for (const LogLine& line : envoy_.log()) {
+    if (line.level == LogLevel::Info)
+      lines.push_back(line.message);
+  }
+  EXPECT_EQ(lines, List({"test: [a] makes /a", "test: [d] caught AbortError /d",
+                         "test: [a] caught AbortError /a", "test: [b] makes /b",
+                         "test: [c] makes /c"}));
+  expectError({"[b]", "E_CPU_LIMIT"});
+}
+
+TEST_P(StreamTest, AFailureUnderOnceReachesAllThatWaitAndIsNotKept) {
+  config_ = make(R"(
+    let calls = 0;
+    const kinds = [
+      () => { throw new Error("sync"); },
+      async () => { await sleep(5); throw new Error("async"); },
+      () => ({ then(resolve) { resolve("thenable"); } }),
+      () => "value",
+      () => Promise.resolve(undefined),
+    ];
+    export default {
+      async onRequest(request) {
+        let text;
+        try {
+          text = String(await once("key", 0, () => kinds[calls++ % kinds.length]()));
+        } catch (error) {
+          text = error.message;
+        }
+        request.headers.set("x-text", text);
+      },
+    };)");
+  for (const char* text : {"sync", "async", "thenable", "value", "undefined", "sync"})
+    EXPECT_EQ(run().upstream.header("x-text"), text);
+  Exchange first(envoy_, *config_);
+  first.requestHeaders(getRequest());
+  Exchange second(envoy_, *config_);
+  second.requestHeaders(getRequest());
+  envoy_.advance(10);
+  EXPECT_EQ(first.atUpstream().header("x-text"), "async");
+  EXPECT_EQ(second.atUpstream().header("x-text"), "async");
+}
+
+TEST_P(StreamTest, OnceForgetsWhatGoesStaleFirstWhenThereAreTooManyKeys) {
+  load(R"(async onRequest(request) {
+    const keep = (key, ttlMs) => once(key, ttlMs, () => key + request.path);
+    await keep("long", 100000);
+    await keep("short", 10);
+    for (let i = 0; i < 998; ++i) await keep("key" + i, 1000 + i);
+    await keep("one more", 5000);
+    request.headers.set("x-short", await keep("short", 10));
+    request.headers.set("x-long", await keep("long", 100000));
+    request.headers.set("x-key0", await keep("key0", 1000));
+    request.headers.set("x-key500", await keep("key500", 1000));
+  })");
+  EXPECT_EQ(run().upstream.header("x-short"), "short/");
+  ExchangePlan plan = this->plan();
+  plan.request.headers = getRequest("/2");
+  const ExchangeResult result = run(plan);
+  EXPECT_EQ(result.upstream.header("x-long"), "long/");
+  EXPECT_EQ(result.upstream.header("x-key500"), "key500/");
+}
+
+TEST_P(StreamTest, OnceChecksItsArgumentsAndHasNoStreamAtLoad) {
+  load(R"(async onRequest(request) {
+    const codes = [];
+    for (const call of [() => once("k", -1, () => 1), () => once("k", NaN, () => 1),
+                        () => once("k", 1, 2), () => once("k", 1)]) {
+      try { await call(); } catch (error) { codes.push(error.code); }
+    }
+    request.headers.set("x-codes", codes.join());
+  })");
+  EXPECT_EQ(run().upstream.header("x-codes"), "E_RANGE,E_RANGE,E_ARGUMENT,E_MISSING_ARGUMENT");
+  Result<std::unique_ptr<FilterConfig>> refused = FilterConfig::create(
+      "test", "{\"inline\": \"import { once } from 'fairlead'; once('k', 1, () => 1); "
+              "export default {};\"}");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "E_NO_STREAM");
 }
 
 TEST_P(StreamTest, WorkersHaveRuntimesOfTheirOwn) {

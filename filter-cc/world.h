@@ -30,6 +30,7 @@ bool defineTimerGlobals(Runtime& runtime, JSValueConst global);
 // Exports of the module "fairlead": put the stem's functions into `exports`.
 bool defineStreamExports(Runtime& runtime, JSValueConst exports);
 bool defineTimerExports(Runtime& runtime, JSValueConst exports);
+bool defineOnceExports(Runtime& runtime, JSValueConst exports);
 
 // Exports of the module "fairlead:native", which only builtins can import.
 std::span<const char* const> nativeNames();

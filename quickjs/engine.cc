@@ -951,6 +951,24 @@ void settlePromise(JSContext* ctx, JSValueConst promise, JSValueConst value, boo
   fairlead_settle_promise(ctx, promise, value, reject);
 }
 
+Value promiseOf(JSContext* ctx, JSValueConst value) {
+  JSValue resolving[2];
+  Value promise(ctx, JS_NewPromiseCapability(ctx, resolving));
+  if (promise.isException()) return promise;
+  const Value resolve(ctx, resolving[0]);
+  const Value reject(ctx, resolving[1]);
+  const Value done(ctx, JS_Call(ctx, resolve.get(), JS_UNDEFINED, 1, &value));
+  return done.isException() ? Value(ctx, JS_EXCEPTION) : std::move(promise);
+}
+
+void enqueueJob(JSContext* ctx, uint64_t owner, JSJobFunc* job, std::span<JSValueConst> arguments) {
+  JSRuntime* runtime = JS_GetRuntime(ctx);
+  const uint64_t before = fairlead_owner(runtime);
+  fairlead_set_owner(runtime, owner);
+  (void)JS_EnqueueJob(ctx, job, static_cast<int>(arguments.size()), arguments.data());
+  fairlead_set_owner(runtime, before);
+}
+
 bool promiseThen(JSContext* ctx, JSValueConst promise, JSValueConst onFulfilled,
                  JSValueConst onRejected) {
   assert(isPromise(promise));

@@ -364,6 +364,12 @@ void settlePromise(JSContext* ctx, JSValueConst promise, JSValueConst value, boo
 [[nodiscard]] bool promiseThen(JSContext* ctx, JSValueConst promise, JSValueConst onFulfilled,
                                JSValueConst onRejected);
 
+/// A promise that follows `value` as `await` does: its `then` is looked up and called.
+Value promiseOf(JSContext* ctx, JSValueConst value);
+
+/// Queues a job of `owner`. Out of memory ends the entry, or the next one, with a fault.
+void enqueueJob(JSContext* ctx, uint64_t owner, JSJobFunc* job, std::span<JSValueConst> arguments);
+
 inline bool isPromise(JSValueConst value) { return JS_IsPromise(value); }
 inline JSPromiseStateEnum promiseState(JSContext* ctx, JSValueConst promise) {
   return JS_PromiseState(ctx, promise);

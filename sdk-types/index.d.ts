@@ -23,4 +23,5 @@
 export { defineFilter } from './stream.js';
 export type { Context, Environment, Filter, HookResult } from './stream.js';
 export { sleep } from './timers.js';
+export { once } from './once.js';
 export type { HostError, HostErrorCode } from './errors.js';

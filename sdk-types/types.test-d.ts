@@ -4,7 +4,7 @@
 // What the types must accept, and what they must refuse and why: `// fails TS1234: part of the message` stands above a
 // line with that error. Read by types.test.ts.
 
-import { defineFilter, sleep } from 'fairlead';
+import { defineFilter, once, sleep } from 'fairlead';
 import type { Context, Filter, HostError, HostErrorCode } from 'fairlead';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -178,6 +178,10 @@ await fetch(request);
 setTimeout((a, b) => is<[typeof a, typeof b], [number, string]>(true), 5, 1, 'x');
 clearTimeout(setTimeout(() => {}));
 is<ReturnType<typeof sleep>, Promise<void>>(true);
+const onceKeys = once('keys', 60_000, async () => ({ kid: 'a' }));
+is<typeof onceKeys, Promise<{ kid: string }>>(true);
+const onceNumber = once('number', 0, () => 1);
+is<typeof onceNumber, Promise<number>>(true);
 // fails TS2561: 'timeout' does not exist in type 'FetchInit'
 fetch('http://a/', { timeout: 5 });
 // fails TS2322: Type 'string' is not assignable to type 'number'

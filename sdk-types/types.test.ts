@@ -320,7 +320,7 @@ describe('the documentation', () => {
         // An example with imports is a whole file; another one stands in a hook.
         const code = example.includes('import ')
           ? example
-          : `import { sleep, type Context } from "fairlead"; ${world} (async () => {\n${example}\n});`;
+          : `import { once, sleep, type Context } from "fairlead"; ${world} (async () => {\n${example}\n});`;
         return [`${place.replace('.d.ts:', '-')}.ts`, code] as const;
       }),
     );
