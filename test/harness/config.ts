@@ -33,6 +33,10 @@ export interface TrafficOptions {
   bufferLimitBytes?: number;
   /** Envoy format string; one line a stream then goes to `accessLog()`. */
   accessLog?: string;
+  /** Further listeners by name; of their options only those about a listener have an effect. */
+  listeners?: Record<string, TrafficOptions>;
+  /** Merged over the bootstrap. */
+  settings?: JsonObject;
 }
 
 const types = 'type.googleapis.com/';
@@ -119,15 +123,15 @@ function defaultRoute(options: TrafficOptions): JsonObject {
   return { ...route, name: 'default', typed_per_filter_config: options.perRoute ?? {} };
 }
 
-/** Prefix of the listener's HTTP statistics, and its name. */
+/** Name of the first listener, and prefix of its HTTP statistics. */
 export const listenerName = 'ingress';
 
-/** The listener on a free port, HTTP/1.1 and HTTP/2 alike. */
-export function listener(options: TrafficOptions): JsonObject {
+/** A listener on a free port, HTTP/1.1 and HTTP/2 alike; its name is the prefix of its HTTP statistics. */
+export function listener(options: TrafficOptions, name = listenerName): JsonObject {
   const router = { name: 'router', typed_config: { '@type': `${extensions}filters.http.router.v3.Router` } };
   const manager: JsonObject = {
     '@type': `${extensions}filters.network.http_connection_manager.v3.HttpConnectionManager`,
-    stat_prefix: listenerName,
+    stat_prefix: name,
     codec_type: 'AUTO',
     route_config: {
       name: 'routes',
@@ -144,7 +148,7 @@ export function listener(options: TrafficOptions): JsonObject {
     manager['access_log'] = [{ name: 'stdout', typed_config: log }];
   }
   const result: JsonObject = {
-    name: listenerName,
+    name,
     address: socketAddress(0),
     filter_chains: [{ filters: [{ name: 'http', typed_config: manager }] }],
   };
@@ -169,8 +173,12 @@ export function bootstrap(options: TrafficOptions, discoveryPath?: string): Json
     admin: { address: socketAddress(0) },
     static_resources: {
       clusters,
-      listeners: discoveryPath === undefined ? [listener(options)] : [],
+      listeners: [
+        ...(discoveryPath === undefined ? [listener(options)] : []),
+        ...Object.entries(options.listeners ?? {}).map(([name, own]) => listener(own, name)),
+      ],
     },
+    ...options.settings,
   };
   if (discoveryPath !== undefined) {
     result['dynamic_resources'] = { lds_config: { path_config_source: { path: discoveryPath } } };

@@ -24,6 +24,10 @@ export interface EnvoyOptions extends TrafficOptions {
   libraryFolder?: string;
   /** The listener comes from a watched file: `update()` can then replace it. */
   dynamic?: boolean;
+  /** Command and arguments in front of Envoy's own, such as `taskset -c 0`. It must become Envoy, not start it. */
+  command?: readonly string[];
+  /** How long Envoy may take to serve; 20,000 by default. */
+  startLimitMs?: number;
 }
 
 /** Envoy refused its configuration, or ended before it served. */
@@ -94,7 +98,8 @@ async function launch(options: EnvoyOptions, extraArguments: string[]): Promise<
     ...['--file-flush-interval-msec', '10'],
     ...extraArguments,
   ];
-  const child = spawn(paths.envoyBinary(options.version), args, {
+  const [program = '', ...programArgs] = [...(options.command ?? []), paths.envoyBinary(options.version), ...args];
+  const child = spawn(program, programArgs, {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
@@ -121,14 +126,25 @@ async function kill({ child, ended, folder }: Launch): Promise<void> {
 export class Envoy {
   #launch: Launch;
   #stopped: Promise<number> | undefined;
-  /** Port of the listener, for HTTP/1.1 and HTTP/2. */
-  readonly port: number;
+  #ports: ReadonlyMap<string, number>;
   readonly adminPort: number;
 
-  constructor(launched: Launch, port: number, adminPort: number) {
+  constructor(launched: Launch, ports: ReadonlyMap<string, number>, adminPort: number) {
     this.#launch = launched;
-    this.port = port;
+    this.#ports = ports;
     this.adminPort = adminPort;
+  }
+
+  /** Port of the first listener, for HTTP/1.1 and HTTP/2. */
+  get port(): number {
+    return this.portOf(listenerName);
+  }
+
+  /** Port of the listener of that name. */
+  portOf(name: string): number {
+    const port = this.#ports.get(name);
+    if (port === undefined) throw new Error(`Envoy has no listener ${name}; it has ${[...this.#ports.keys()].join(', ')}`);
+    return port;
   }
 
   get baseUrl(): string {
@@ -256,6 +272,7 @@ export class Envoy {
  */
 export async function startEnvoy(options: EnvoyOptions = {}): Promise<Envoy> {
   const launched = await launch(options, ['--admin-address-path', 'admin.txt']);
+  const limitMs = options.startLimitMs ?? startLimitMs;
   let over: { code: number | null } | undefined;
   void launched.ended.then((end) => (over = end));
   const check = (): void => {
@@ -269,10 +286,10 @@ export async function startEnvoy(options: EnvoyOptions = {}): Promise<Envoy> {
         const text = await readFile(join(launched.folder, 'admin.txt'), 'utf8').catch(() => '');
         return /:(\d+)$/.exec(text)?.[1];
       },
-      startLimitMs,
+      limitMs,
     );
     const admin = { port: Number(adminPort) };
-    const port = await waitFor(
+    const ports = await waitFor(
       'Envoy to be ready',
       async () => {
         check();
@@ -280,22 +297,24 @@ export async function startEnvoy(options: EnvoyOptions = {}): Promise<Envoy> {
         const ready = await request(admin, '/ready').catch(() => undefined);
         if (ready?.status !== 200) return undefined;
         const page = await request(admin, '/listeners?format=json');
-        return listenerPort(page.text());
+        return listenerPorts(page.text());
       },
-      startLimitMs,
+      limitMs,
     );
-    return new Envoy(launched, port, admin.port);
+    return new Envoy(launched, ports, admin.port);
   } catch (error) {
     await kill(launched);
     throw error;
   }
 }
 
-function listenerPort(page: string): number | undefined {
+/** Ports by the listeners' names; nothing as long as the first listener is not there. */
+function listenerPorts(page: string): ReadonlyMap<string, number> | undefined {
   const { listener_statuses: statuses = [] } = JSON.parse(page) as {
     listener_statuses?: { name: string; local_address: { socket_address: { port_value: number } } }[];
   };
-  return statuses.find(({ name }) => name === listenerName)?.local_address.socket_address.port_value;
+  const ports = new Map(statuses.map(({ name, local_address: address }) => [name, address.socket_address.port_value]));
+  return ports.has(listenerName) ? ports : undefined;
 }
 
 /**
