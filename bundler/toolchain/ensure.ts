@@ -20,6 +20,8 @@ export interface Wanted {
   readonly release?: boolean;
   /** build/wasm/fairlead.wasm */
   readonly wasm?: boolean;
+  /** With `release`, what the bench needs besides it in build/release: the native filter, the instruction counter. */
+  readonly bench?: boolean;
   /** build/asan/fairlead_tests; needs the machine's g++ and GoogleTest. */
   readonly asan?: boolean;
   /** True: an Envoy to run, the pinned one unless ENVOY_BIN names another. A version: that pinned release. */
@@ -31,16 +33,20 @@ const buildPins = ['zig', 'cmake', 'ninja', 'quickjs-ng', 'ada', 'pycryptodome']
 
 type Preset = 'release' | 'wasm' | 'asan';
 
+/** Targets of the release build that it leaves out unless they are named. */
+const benchTargets = ['bench_native', 'bench_instructions'];
+
 /**
  * Fetches and builds what is wanted and not there yet, and what is out of date. With nothing to do it ends in well under
  * a second. Throws a SetupError when it cannot.
  */
 export async function ensure(wanted: Wanted): Promise<void> {
   const presets = (['release', 'wasm', 'asan'] as const).filter((preset) => wanted[preset]);
+  const extra = wanted.bench ? benchTargets : [];
   const unlock = await lock();
   try {
     await fetchAll([...(presets.length > 0 ? buildPins : []), ...envoyPins(wanted.envoy)]);
-    if (presets.length > 0) await build(presets);
+    if (presets.length > 0) await build(presets, extra);
   } finally {
     unlock();
   }
@@ -84,7 +90,7 @@ async function fetchAll(names: readonly string[]): Promise<void> {
   );
 }
 
-async function build(presets: readonly Preset[]): Promise<void> {
+async function build(presets: readonly Preset[], extraReleaseTargets: readonly string[]): Promise<void> {
   prepareEngine();
   await bundleBuiltins();
   // The release build compiles the built-ins, which every core embeds; meanwhile the others compile their engine.
@@ -93,7 +99,13 @@ async function build(presets: readonly Preset[]): Promise<void> {
     buildAll([{ preset: 'release', target: 'builtins' }, ...presets.map((preset) => ({ preset, target: 'fairlead_engine' }))], report),
   );
   await step(`building the filter (${names})`, (report) =>
-    buildAll(presets.map((preset) => ({ preset, target: 'all' })), report),
+    buildAll(
+      [
+        ...presets.map((preset) => ({ preset, target: 'all' })),
+        ...extraReleaseTargets.map((target): BuildJob => ({ preset: 'release', target })),
+      ],
+      report,
+    ),
   );
 }
 

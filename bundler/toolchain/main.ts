@@ -5,7 +5,7 @@ import { ensure } from './ensure.ts';
 import { SetupError } from './process.ts';
 import { runTests } from './tests.ts';
 
-/** What stands behind `npm start`, `npm test` and `npm run build`. Returns the exit code. */
+/** What stands behind `npm start`, `npm test`, `npm run build` and `npm run bench`. Returns the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   const [command, ...rest] = args;
   try {
@@ -20,8 +20,12 @@ export async function main(args: readonly string[]): Promise<number> {
       case 'build':
         await ensure({ release: true, wasm: true });
         return 0;
+      case 'bench': {
+        const bench = await import('../../bench/main.ts');
+        return await bench.main(rest);
+      }
       default:
-        throw new SetupError(`'${command ?? ''}' is none of start, test, build`);
+        throw new SetupError(`'${command ?? ''}' is none of start, test, build, bench`);
     }
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 //
-// The first step of `npm start`, `npm test` and `npm run build`: plain JavaScript on Node alone. It installs the npm
-// packages when they are missing or older than the lock file, then hands over to main.ts.
+// The first step of `npm start`, `npm test`, `npm run build` and `npm run bench`: plain JavaScript on Node alone. It
+// installs the npm packages when they are missing or older than the lock file, then hands over to main.ts.
 
 import { spawn } from 'node:child_process';
 import { mkdirSync, openSync, readFileSync, statSync } from 'node:fs';

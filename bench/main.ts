@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { ensure } from '../bundler/toolchain/ensure.ts';
+import { paths } from '../bundler/toolchain/paths.ts';
+import { qemuHint, qemuVersion } from './instructions.ts';
+import { measure, type Plan } from './measure.ts';
+import { profileNames, type ProfileName } from './profiles.ts';
+import { Report, toText } from './report.ts';
+import type { Method } from './result.ts';
+
+const fullMethod: Method = {
+  connections: 16,
+  requestsPerChunk: 2_000,
+  blocks: 90,
+  counts: 5,
+  requestsPerCount: 400,
+  warmUp: 200,
+};
+
+const shortMethod: Method = { ...fullMethod, blocks: 10, counts: 2 };
+
+/** A command line that was understood. */
+export interface Request {
+  readonly plan: Plan;
+  /** Name of the raw result in bench/results. */
+  readonly name: string;
+}
+
+/** What a wrong command line ends with, by convention. */
+const usageExitCode = 2;
+
+/** Runs `npm run bench`. Returns the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  let request: Request;
+  try {
+    request = parse(args);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageExitCode;
+    throw error;
+  }
+  const { plan, name } = request;
+  await ensure({ release: true, wasm: true, envoy: true, bench: true });
+  if (plan.method.counts > 0 && qemuVersion() === null) console.error(qemuHint);
+  const result = await measure(plan);
+  const folder = join(paths.repoRoot, 'bench', 'results');
+  const file = join(folder, `${name}.json`);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(file, `${JSON.stringify(result, null, 1)}\n`);
+  console.log(`\n${new Report(result).tables().map(toText).join('\n\n')}\n\n${file}`);
+  return 0;
+}
+
+/** Reads a command line. Throws a CommanderError, after having told the reader, when there is nothing to run. */
+export function parse(args: readonly string[]): Request {
+  const command = new Command('npm run bench --')
+    .description('Races fairlead against no filter, a native module and Lua in a stock Envoy')
+    .option('--short', 'two minutes instead of a quarter of an hour', false)
+    .option('--only <profiles>', `of ${profileNames.join(',')} only these`, profilesIn, profileNames)
+    .option('--instructions', 'count instructions, time nothing', false)
+    .option('--library <folder>', 'race the libfairlead.so in that folder as well, as "other"', libraryIn)
+    .option('--name <name>', 'of the raw result in bench/results', nameIn, 'local')
+    .helpOption('--help', 'print this')
+    .showHelpAfterError()
+    .allowExcessArguments(false)
+    .exitOverride();
+  command.parse(args, { from: 'user' });
+  const { short, only, instructions, library, name } = command.opts<{
+    short: boolean;
+    only: readonly ProfileName[];
+    instructions: boolean;
+    library?: string;
+    name: string;
+  }>();
+  const method = short ? shortMethod : fullMethod;
+  return {
+    plan: { profiles: only, method: instructions ? { ...method, blocks: 0 } : method, otherLibrary: library },
+    name,
+  };
+}
+
+function profilesIn(text: string): ProfileName[] {
+  const wanted = text.split(',');
+  const unknown = wanted.filter((name) => !profileNames.some((profile) => profile === name));
+  if (unknown.length > 0) throw new InvalidArgumentError(`'${unknown.join(',')}' is none of ${profileNames.join(', ')}.`);
+  return profileNames.filter((profile) => wanted.includes(profile));
+}
+
+function libraryIn(folder: string): string {
+  const file = resolve(folder, 'libfairlead.so');
+  if (!existsSync(file)) throw new InvalidArgumentError(`There is no ${file}.`);
+  return file;
+}
+
+function nameIn(text: string): string {
+  if (!/^[\w.-]+$/.test(text)) throw new InvalidArgumentError('It may have letters, digits, dots, dashes and underscores.');
+  return text;
+}
