@@ -78,9 +78,7 @@ bool prepare(const Call& call, Stream& stream, JSValueConst input, JSValueConst 
   const Config& config = stream.config().config;
   if (!buildRequest(call, input, init, request))
     return false;
-  js::Value timeout;
-  if (JS_IsObject(init))
-    timeout = js::Value(ctx, JS_GetPropertyStr(ctx, init, "timeoutMs"));
+  const js::Value timeout = call.runtime.member(init, Member::TimeoutMs);
   if (timeout.isException())
     return false;
   fetch.timeoutMs = config.limits.waitMs;
@@ -188,30 +186,30 @@ uint32_t Stream::addFetch(const Call& call, std::unique_ptr<Fetch> fetch) {
   fetch->id = nextId_++;
   ++fetchesStarted_;
   addTimer(call, fetch->timeoutMs, {}, {}, fetch->id);
-  fetches_.push_back(std::move(fetch));
+  rare().fetches.push_back(std::move(fetch));
   runtime_->recordAction(*this);
-  return fetches_.back()->id;
+  return rare().fetches.back()->id;
 }
 
-uint32_t Stream::fetchesInFlight() const {
+uint32_t Stream::fetchesInFlight() {
   return static_cast<uint32_t>(
-      std::count_if(fetches_.begin(), fetches_.end(),
+      std::count_if(rare().fetches.begin(), rare().fetches.end(),
                     [](const auto& fetch) { return fetch->state != Fetch::State::Done; }));
 }
 
 Fetch* Stream::fetchById(uint32_t id) {
-  const auto found = std::find_if(fetches_.begin(), fetches_.end(), [&](const auto& fetch) {
+  const auto found = std::find_if(rare().fetches.begin(), rare().fetches.end(), [&](const auto& fetch) {
     return fetch->id == id && fetch->state != Fetch::State::Done;
   });
-  return found == fetches_.end() ? nullptr : found->get();
+  return found == rare().fetches.end() ? nullptr : found->get();
 }
 
 Fetch* Stream::fetchByCallout(uint64_t calloutId) {
-  const auto found = std::find_if(fetches_.begin(), fetches_.end(), [&](const auto& fetch) {
+  const auto found = std::find_if(rare().fetches.begin(), rare().fetches.end(), [&](const auto& fetch) {
     return fetch->calloutId == calloutId && fetch->state != Fetch::State::Done &&
            fetch->state != Fetch::State::Recorded;
   });
-  return found == fetches_.end() ? nullptr : found->get();
+  return found == rare().fetches.end() ? nullptr : found->get();
 }
 
 js::Value Stream::fetchPromise(uint32_t fetchId) {
@@ -224,8 +222,8 @@ void Stream::actOnFetches() {
     return;  // a call that nests; the outer loop sees what it left
   actingOnFetches_ = true;
   // Starting and resetting can nest, and so add to the list; nothing is taken from it meanwhile.
-  for (size_t i = 0; !ended_ && i < fetches_.size(); ++i) {
-    Fetch& fetch = *fetches_[i];
+  for (size_t i = 0; !ended_ && i < rare().fetches.size(); ++i) {
+    Fetch& fetch = *rare().fetches[i];
     if (fetch.state == Fetch::State::Recorded)
       startFetch(fetch);
     else if (fetch.state == Fetch::State::Done && fetch.calloutId != 0)
@@ -233,7 +231,7 @@ void Stream::actOnFetches() {
   }
   actingOnFetches_ = false;
   if (!ended_)
-    std::erase_if(fetches_,
+    std::erase_if(rare().fetches,
                   [](const auto& fetch) { return fetch->state == Fetch::State::Done; });
 }
 
@@ -286,12 +284,14 @@ void Stream::leaveSignal(Fetch& fetch) {
 
 void Stream::endFetch(Fetch& fetch) {
   fetch.state = Fetch::State::Done;
-  std::erase_if(timers_, [&](const Timer& timer) { return timer.fetchId == fetch.id; });
+  std::erase_if(rare().timers, [&](const Timer& timer) { return timer.fetchId == fetch.id; });
 }
 
 void Stream::settleFetchBadly(Fetch& fetch, JSValueConst reason, Failure failure) {
-  const bool answered = fetch.state == Fetch::State::AwaitBody;
+  // The script has its Response: the body will not come.
+  const bool answered = fetch.promise.isUndefined();
   endFetch(fetch);
+  fetch.response.reset();
   leaveSignal(fetch);
   // What arrives later finds the fetch done; its callout is reset when the script has returned.
   if (fetch.calloutId != 0)
@@ -334,7 +334,7 @@ void Stream::timeOutFetch(uint32_t fetchId) {
 }
 
 void Stream::abortFetches(JSValueConst reason) {
-  for (const std::unique_ptr<Fetch>& fetch : fetches_) {
+  for (const std::unique_ptr<Fetch>& fetch : rare().fetches) {
     if (fetch->state != Fetch::State::Done) {
       // Envoy cancels the calls of a stream that ends by itself.
       fetch->calloutId = 0;
@@ -351,14 +351,21 @@ void Stream::onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> h
     return;
   uint32_t status = 0;
   std::string_view location;
+  std::optional<size_t> bodyBytes;
   HeaderList lines;
   for (const HeaderField& field : headers) {
     if (field.name == ":status")
       std::from_chars(field.value.data(), field.value.data() + field.value.size(), status);
     else if (!field.name.starts_with(':'))
       lines.emplace_back(field.name, field.value);
-    if (field.name == "location")
+    if (field.name == "location") {
       location = field.value;
+    } else if (field.name == "content-length") {
+      size_t length = 0;
+      const char* end = field.value.data() + field.value.size();
+      if (std::from_chars(field.value.data(), end, length).ptr == end)
+        bodyBytes = length;
+    }
   }
   if (status < 200)
     return;  // an informational answer: the final one follows
@@ -370,27 +377,37 @@ void Stream::onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> h
   }
   fetch->state = Fetch::State::AwaitBody;
   fetch->answer = BodySource::open(runtime_->engine());
+  auto data = std::make_unique<ResponseData>();
+  data->status = status;
+  data->url = fetch->url;
+  data->type = "basic";
+  data->redirected = fetch->redirects > 0;
+  data->body.source = fetch->answer;
+  if (HeadersData* own = headersOf(*runtime_, *data)) {
+    own->assign(runtime_->engine(), std::move(lines));
+    own->freeze();
+  }
+  // A stream that goes on at the headers may end before the rest has come, and the connection of a
+  // call that is broken off is lost: what is short is waited for.
+  if (!endStream && bodyBytes && *bodyBytes <= kShortFetchBodyBytes) {
+    fetch->response = std::move(data);
+    return;
+  }
   runtime_->run(
       *this, budget(),
       [&] {
-        auto data = std::make_unique<ResponseData>();
-        data->status = status;
-        data->url = fetch->url;
-        data->type = "basic";
-        data->redirected = fetch->redirects > 0;
-        data->body.source = fetch->answer;
-        if (HeadersData* own = headersOf(*runtime_, *data)) {
-          own->assign(runtime_->engine(), std::move(lines));
-          own->freeze();
-        }
-        const js::Value response = newResponse(*runtime_, std::move(data));
-        if (!response.isException())
-          js::settlePromise(runtime_->ctx(), fetch->promise.get(), response.get(), false);
-        fetch->promise.reset();
+        giveAnswer(*fetch, std::move(data));
         if (endStream)
           completeFetch(*fetch);
       },
       [](js::Entry&) {});
+}
+
+void Stream::giveAnswer(Fetch& fetch, std::unique_ptr<ResponseData> data) {
+  const js::Value response = newResponse(*runtime_, std::move(data));
+  const js::Value promise = std::move(fetch.promise);
+  if (!response.isException())
+    js::settlePromise(runtime_->ctx(), promise.get(), response.get(), false);
 }
 
 void Stream::completeFetch(Fetch& fetch) {
@@ -398,6 +415,8 @@ void Stream::completeFetch(Fetch& fetch) {
   fetch.calloutId = 0;
   endFetch(fetch);
   leaveSignal(fetch);
+  if (fetch.response != nullptr)
+    giveAnswer(fetch, std::move(fetch.response));
   fetch.answer->complete();
   runtime_->recordAction(*this);
 }

@@ -53,16 +53,25 @@ bool isHeaderName(std::string_view name) {
 }
 
 bool isHeaderValue(std::string_view value) {
-  return value.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
+  return std::none_of(value.begin(), value.end(),
+                      [](char c) { return c == '\r' || c == '\n' || c == '\0'; });
 }
 
 bool isFramingHeader(std::string_view name) {
-  for (const std::string_view framing :
-       {"content-length", "transfer-encoding", "connection", "keep-alive", "te", "upgrade"}) {
-    if (equalsIgnoreCase(name, framing))
-      return true;
+  switch (name.size()) {
+  case 2:
+    return equalsIgnoreCase(name, "te");
+  case 7:
+    return equalsIgnoreCase(name, "upgrade");
+  case 10:
+    return equalsIgnoreCase(name, "connection") || equalsIgnoreCase(name, "keep-alive");
+  case 14:
+    return equalsIgnoreCase(name, "content-length");
+  case 17:
+    return equalsIgnoreCase(name, "transfer-encoding");
+  default:
+    return false;
   }
-  return false;
 }
 
 bool isHopHeader(std::string_view name) {
@@ -71,11 +80,12 @@ bool isHopHeader(std::string_view name) {
 }
 
 std::string_view trimHeaderValue(std::string_view value) {
-  constexpr std::string_view kBlanks = " \t\r\n";
-  const size_t first = value.find_first_not_of(kBlanks);
-  if (first == std::string_view::npos)
-    return {};
-  return value.substr(first, value.find_last_not_of(kBlanks) - first + 1);
+  const auto isBlank = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
+  while (!value.empty() && isBlank(value.front()))
+    value.remove_prefix(1);
+  while (!value.empty() && isBlank(value.back()))
+    value.remove_suffix(1);
+  return value;
 }
 
 std::string lowerCase(std::string_view text) {
@@ -219,7 +229,7 @@ void HeadersData::charge(const js::Runtime& engine, size_t bytes) {
 }
 
 void HeadersData::add(const js::Runtime& engine, std::string_view name, std::string_view value) {
-  list_.emplace_back(lowerCase(name), value);
+  list_.emplace_back(name, value);
   charge(engine, bytes_ + sizeof(list_[0]) + name.size() + value.size());
 }
 
@@ -247,7 +257,7 @@ bool HeadersData::set(const Call& call, std::string_view name, std::string_view 
   const auto matches = [&](const auto& line) { return equalsIgnoreCase(line.first, name); };
   const auto first = std::find_if(list_.begin(), list_.end(), matches);
   if (first == list_.end()) {
-    add(call.runtime.engine(), name, value);
+    add(call.runtime.engine(), lowerCase(name), value);
     return true;
   }
   first->second = value;
@@ -262,7 +272,7 @@ bool HeadersData::append(const Call& call, std::string_view name, std::string_vi
     return false;
   ++version_;
   if (!isLive())
-    add(call.runtime.engine(), name, value);
+    add(call.runtime.engine(), lowerCase(name), value);
   else if (const std::string_view wire = wireName(map_, name); wire == ":authority")
     stream_->setHeader(map_, wire, value);  // a request has one host
   else

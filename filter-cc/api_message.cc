@@ -76,7 +76,9 @@ std::shared_ptr<BodySource> BodySource::of(const js::Runtime& engine, std::strin
 }
 
 std::shared_ptr<BodySource> BodySource::open(const js::Runtime& engine) {
-  return std::make_shared<BodySource>(engine);
+  auto source = std::make_shared<BodySource>(engine);
+  source->fetched_ = true;
+  return source;
 }
 
 void BodySource::append(std::string_view bytes) {
@@ -197,27 +199,39 @@ void ResponseData::finalize(JSRuntime* engine) {
 
 namespace {
 
-template <class Message> HeadersData* ownHeaders(Runtime& runtime, Message& message, bool immutable) {
-  if (message.headers.isUndefined())
-    message.headers = newHeaders(runtime, new HeadersData(immutable));
-  return message.headers.isException()
-             ? nullptr
-             : static_cast<HeadersData*>(
-                   bind::tryUnwrap(runtime, message.headers.get(), HostClass::Headers));
+template <class Message> HeadersData* ownHeaders(Runtime& runtime, Message& message) {
+  if (message.headers.isObject())
+    return static_cast<HeadersData*>(
+        bind::tryUnwrap(runtime, message.headers.get(), HostClass::Headers));
+  if (message.ownHeaders == nullptr)
+    message.ownHeaders = std::make_unique<HeadersData>();
+  return message.ownHeaders.get();
+}
+
+/** The script's object of a message's headers; an exception when memory runs out. */
+template <class Message> js::Value headersObject(Runtime& runtime, Message& message) {
+  HeadersData* data = headersOf(runtime, message);
+  if (data == nullptr)
+    return {runtime.ctx(), JS_EXCEPTION};
+  if (message.headers.isUndefined()) {
+    js::Value object = newHeaders(runtime, message.ownHeaders.release());
+    if (object.isException())
+      return object;
+    message.headers = std::move(object);
+  }
+  return message.headers.dup();
 }
 
 }  // namespace
 
 HeadersData* headersOf(Runtime& runtime, RequestData& request) {
-  if (request.stream != nullptr)
-    (void)request.stream->requestHeadersObject();
-  return ownHeaders(runtime, request, false);
+  return request.stream != nullptr ? request.stream->requestHeaders()
+                                   : ownHeaders(runtime, request);
 }
 
 HeadersData* headersOf(Runtime& runtime, ResponseData& response) {
-  if (response.stream != nullptr)
-    (void)response.stream->responseHeadersObject();
-  return ownHeaders(runtime, response, false);
+  return response.stream != nullptr ? response.stream->responseHeaders()
+                                    : ownHeaders(runtime, response);
 }
 
 js::Value newResponse(Runtime& runtime, std::unique_ptr<ResponseData> data) {
@@ -257,15 +271,10 @@ std::string urlOf(const RequestData& request) {
 
 namespace {
 
-/** An own or inherited member of a dictionary; undefined when `init` is not an object. */
-js::Value member(JSContext* ctx, JSValueConst init, const char* name) {
-  return JS_IsObject(init) ? js::Value(ctx, JS_GetPropertyStr(ctx, init, name)) : js::Value();
-}
-
 bool copyRequest(const Call& call, RequestData& from, RequestData& to) {
   to.method = methodOf(from);
   to.url = urlOf(from);
-  to.redirect = from.redirect;
+  to.redirect = from.stream == nullptr ? from.redirect : "follow";
   to.signal = from.signal.dup();
   HeadersData* source = headersOf(call.runtime, from);
   HeadersData* target = headersOf(call.runtime, to);
@@ -300,11 +309,11 @@ bool buildRequest(const Call& call, JSValueConst input, JSValueConst init, Reque
     bind::throwArgument(call, 1, "an object");
     return false;
   }
-  const js::Value bodyInit = member(ctx, init, "body");
-  const js::Value headersInit = member(ctx, init, "headers");
-  const js::Value methodInit = member(ctx, init, "method");
-  const js::Value redirectInit = member(ctx, init, "redirect");
-  const js::Value signalInit = member(ctx, init, "signal");
+  const js::Value bodyInit = call.runtime.member(init, Member::Body);
+  const js::Value headersInit = call.runtime.member(init, Member::Headers);
+  const js::Value methodInit = call.runtime.member(init, Member::Method);
+  const js::Value redirectInit = call.runtime.member(init, Member::Redirect);
+  const js::Value signalInit = call.runtime.member(init, Member::Signal);
   for (const js::Value* value : {&bodyInit, &headersInit, &methodInit, &redirectInit, &signalInit}) {
     if (value->isException())
       return false;
@@ -323,7 +332,9 @@ bool buildRequest(const Call& call, JSValueConst input, JSValueConst init, Reque
       call.fail(ErrorCode::E_URL, {text.view()});
       return false;
     }
+    request.method = "GET";
     request.url = url->get_href();
+    request.redirect = "follow";
   }
 
   if (!methodInit.isUndefined()) {
@@ -373,9 +384,8 @@ bool buildRequest(const Call& call, JSValueConst input, JSValueConst init, Reque
     if (!extractBody(call, bodyInit.get(), extracted))
       return false;
     request.body = {std::move(extracted.source), false};
-    if (!extracted.contentType.empty() && !headers->has("content-type") &&
-        !headers->append(call, "content-type", extracted.contentType))
-      return false;
+    if (!extracted.contentType.empty() && !headers->has("content-type"))
+      headers->add(runtime.engine(), "content-type", extracted.contentType);
   }
   if (request.body.source != nullptr && (request.method == "GET" || request.method == "HEAD")) {
     call.fail(ErrorCode::E_OPTION, {"body", "absent for " + request.method});
@@ -533,13 +543,11 @@ Outcome<void> Request_set_scheme(Call& call, RequestData& self, JSValueConst val
 }
 
 Outcome<JSValue> Request_headers(Call& call, RequestData& self) {
-  if (headersOf(call.runtime, self) == nullptr)
-    return Thrown{};
-  return self.headers.dup();
+  return headersObject(call.runtime, self);
 }
 
 Outcome<std::string_view> Request_redirect(Call&, RequestData& self) {
-  return std::string_view(self.redirect);
+  return self.stream == nullptr ? std::string_view(self.redirect) : "follow";
 }
 
 Outcome<JSValue> Request_signal(Call& call, RequestData& self) {
@@ -570,9 +578,9 @@ bool initialize(const Call& call, ResponseData& response, const ExtractedBody& b
     bind::throwArgument(call, 1, "an object");
     return false;
   }
-  const js::Value status = member(ctx, init, "status");
-  const js::Value statusText = member(ctx, init, "statusText");
-  const js::Value headersInit = member(ctx, init, "headers");
+  const js::Value status = call.runtime.member(init, Member::Status);
+  const js::Value statusText = call.runtime.member(init, Member::StatusText);
+  const js::Value headersInit = call.runtime.member(init, Member::Headers);
   if (status.isException() || statusText.isException() || headersInit.isException())
     return false;
   if (!status.isUndefined()) {
@@ -606,8 +614,9 @@ bool initialize(const Call& call, ResponseData& response, const ExtractedBody& b
     return false;
   }
   response.body.source = body.source;
-  return body.contentType.empty() || headers->has("content-type") ||
-         headers->append(call, "content-type", body.contentType);
+  if (!body.contentType.empty() && !headers->has("content-type"))
+    headers->add(call.runtime.engine(), "content-type", body.contentType);
+  return true;
 }
 
 Outcome<JSValue> Response_new(Call& call, JSValueConst body, JSValueConst init) {
@@ -710,9 +719,7 @@ Outcome<std::string_view> Response_url(Call&, ResponseData& self) {
 }
 
 Outcome<JSValue> Response_headers(Call& call, ResponseData& self) {
-  if (headersOf(call.runtime, self) == nullptr)
-    return Thrown{};
-  return self.headers.dup();
+  return headersObject(call.runtime, self);
 }
 
 Outcome<JSValue> Response_clone(Call& call, ResponseData& self) {

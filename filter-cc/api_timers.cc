@@ -75,7 +75,7 @@ bool defineTimerExports(Runtime& runtime, JSValueConst exports) {
 uint32_t Stream::addTimer(const Call& call, double delayMs, js::Value target,
                           std::vector<js::Value> arguments, uint32_t fetchId) {
   const auto ofScript = [](const Timer& timer) { return timer.fetchId == 0; };
-  const auto count = std::count_if(timers_.begin(), timers_.end(), ofScript);
+  const auto count = std::count_if(rare().timers.begin(), rare().timers.end(), ofScript);
   if (fetchId == 0 && static_cast<uint32_t>(count) >= kMaxTimers) {
     call.fail(ErrorCode::E_TIMER_LIMIT, {std::to_string(kMaxTimers)});
     return 0;
@@ -87,13 +87,13 @@ uint32_t Stream::addTimer(const Call& call, double delayMs, js::Value target,
   timer.target = std::move(target);
   timer.arguments = std::move(arguments);
   timer.fetchId = fetchId;
-  timers_.push_back(std::move(timer));
+  rare().timers.push_back(std::move(timer));
   armWake();
-  return timers_.back().id;
+  return rare().timers.back().id;
 }
 
 void Stream::removeTimer(uint32_t timerId) {
-  std::erase_if(timers_,
+  std::erase_if(rare().timers,
                 [&](const Timer& timer) { return timer.id == timerId && timer.fetchId == 0; });
 }
 
@@ -101,16 +101,16 @@ void Stream::fireTimers(uint64_t nowNs) {
   // Timers that a callback starts wait for the next wake, even with a delay of 0.
   const uint32_t firstNew = nextId_;
   while (canRunScript()) {
-    auto next = timers_.end();
-    for (auto timer = timers_.begin(); timer != timers_.end(); ++timer) {
+    auto next = rare().timers.end();
+    for (auto timer = rare().timers.begin(); timer != rare().timers.end(); ++timer) {
       if (timer->dueNs <= nowNs && timer->id < firstNew &&
-          (next == timers_.end() || timer->dueNs < next->dueNs))
+          (next == rare().timers.end() || timer->dueNs < next->dueNs))
         next = timer;
     }
-    if (next == timers_.end())
+    if (next == rare().timers.end())
       return;
     Timer timer = std::move(*next);
-    timers_.erase(next);
+    rare().timers.erase(next);
     runtime_->run(
         *this, budget(),
         [&] {
@@ -137,8 +137,8 @@ void Stream::fireTimers(uint64_t nowNs) {
 }
 
 void Stream::abortTimers(JSValueConst reason) {
-  std::vector<Timer> timers = std::move(timers_);
-  timers_.clear();
+  std::vector<Timer> timers = std::move(rare().timers);
+  rare().timers.clear();
   for (Timer& timer : timers) {
     if (!js::isPromise(timer.target.get()))
       continue;

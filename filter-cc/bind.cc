@@ -36,16 +36,14 @@ NativeData* tryUnwrap(Runtime& runtime, JSValueConst value, HostClass cls) {
 }
 
 NativeData* unwrap(const Call& call, JSValueConst value, HostClass cls, const char* className) {
-  NativeData* data = tryUnwrap(call.runtime, value, cls);
-  if (data == nullptr) {
-    const JSClassID id = call.runtime.classId(cls);
-    const bool dead = id != JS_INVALID_CLASS_ID && JS_GetClassID(value) == id;
-    if (dead)
-      call.fail(ErrorCode::E_DEAD_HANDLE);
-    else
-      call.fail(ErrorCode::E_ILLEGAL_INVOCATION, {className});
-  }
-  return data;
+  const JSClassID id = call.runtime.classId(cls);
+  if (void* data = JS_GetOpaque(value, id))
+    return static_cast<NativeData*>(data);
+  if (id != JS_INVALID_CLASS_ID && JS_GetClassID(value) == id)
+    call.fail(ErrorCode::E_DEAD_HANDLE);
+  else
+    call.fail(ErrorCode::E_ILLEGAL_INVOCATION, {className});
+  return nullptr;
 }
 
 bool checkPhase(const Call& call, uint8_t phases) {
@@ -91,15 +89,14 @@ void throwArgument(const Call& call, size_t index, const char* what) {
 
 namespace kinds {
 
-bool ByteString::convert(const Call& call, JSValueConst value, size_t index) {
-  js::Value string;
+bool ByteString::convertOther(const Call& call, JSValueConst value, size_t index) {
   if (!JS_IsString(value)) {
-    string = js::Value(call.ctx, JS_ToString(call.ctx, value));
-    if (string.isException())
+    string_ = js::Value(call.ctx, JS_ToString(call.ctx, value));
+    if (string_.isException())
       return false;
-    value = string.get();
+    value = string_.get();
   }
-  if (js::toByteString(call.ctx, value, bytes_))
+  if (bytes_.read(call.ctx, value))
     return true;
   throwArgument(call, index, "a byte string: no character above U+00FF");
   return false;
@@ -172,7 +169,7 @@ js::Value wrap(Runtime& runtime, HostClass cls, NativeData* data, JSValueConst n
   if (JS_IsUndefined(newTarget)) {
     object = js::Value(ctx, JS_NewObjectClass(ctx, static_cast<int>(runtime.classId(cls))));
   } else {
-    js::Value prototype(ctx, JS_GetPropertyStr(ctx, newTarget, "prototype"));
+    const js::Value prototype = runtime.member(newTarget, Member::Prototype);
     if (!prototype.isException())
       object = js::Value(ctx, prototype.isObject()
                                   ? JS_NewObjectProtoClass(ctx, prototype.get(), runtime.classId(cls))

@@ -188,9 +188,14 @@ struct String {
 struct ByteString {
   using Type = std::string_view;
   static constexpr bool kRequired = true;
-  bool convert(const Call& call, JSValueConst value, size_t index);
-  Type get() const { return bytes_; }
-  std::string bytes_;
+  bool convert(const Call& call, JSValueConst value, size_t index) {
+    return bytes_.view(value) || convertOther(call, value, index);
+  }
+  bool convertOther(const Call& call, JSValueConst value, size_t index);
+  Type get() const { return bytes_.get(); }
+  js::ByteString bytes_;
+  /** What a value that is no string was converted to. */
+  js::Value string_;
 };
 
 /** A BufferSource: an ArrayBuffer, or a view of one. */
@@ -492,7 +497,7 @@ bool defineRows(JSContext* ctx, JSValueConst object, std::span<const Row> rows, 
  */
 JSValue defineClass(Runtime& runtime, HostClass cls, std::span<const Row> rows, const char* name);
 
-/** Wraps `data` in a new object of its class; `newTarget` chooses the prototype of a subclass. */
+/** Wraps `data` in an object of its class; `newTarget` chooses the prototype of a subclass. */
 js::Value wrap(Runtime& runtime, HostClass cls, NativeData* data,
                JSValueConst newTarget = JS_UNDEFINED);
 

@@ -52,6 +52,8 @@ public:
   bool isLive() const { return stream_ != nullptr; }
   /** The lines as they are, without `:` names. Costs one host call on a live map. */
   HeaderList lines() const;
+  /** The same without a copy. Requires: not live. */
+  const HeaderList& list() const { return list_; }
   /** Fetch's "sort and combine": names in order, values joined with ", ", each cookie by itself. */
   HeaderList sortedAndCombined() const;
 
@@ -66,6 +68,8 @@ public:
   bool remove(const Call& call, std::string_view name);
   /** Fetch's "fill": from a record, an iterable of pairs, or a Headers object. */
   bool fill(const Call& call, JSValueConst init);
+  /** Appends without checks. Requires: not live; a good name in lower case, a good value. */
+  void add(const js::Runtime& engine, std::string_view name, std::string_view value);
   /** Replaces the list. Requires: not live; names in lower case. */
   void assign(const js::Runtime& engine, HeaderList lines);
   /** From now on writes are refused. */
@@ -75,7 +79,6 @@ public:
   const HeaderList& iterated(size_t index);
 
 private:
-  void add(const js::Runtime& engine, std::string_view name, std::string_view value);
   void recount(const js::Runtime& engine);
   /** Counts the list against the engine's memory limit; without room it is dropped. */
   void charge(const js::Runtime& engine, size_t bytes);

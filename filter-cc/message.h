@@ -44,6 +44,8 @@ public:
   explicit BodySource(const js::Runtime& engine) : charge_(engine) {}
 
   State state() const { return state_; }
+  /** Whether it came, or comes, from an upstream. */
+  bool isFetched() const { return fetched_; }
   const std::string& bytes() const { return bytes_; }
 
   void append(std::string_view bytes);
@@ -65,6 +67,7 @@ private:
 
   js::Charge charge_;
   State state_ = State::Open;
+  bool fetched_ = false;
   std::string bytes_;
   Failure failure_;
   std::vector<Reader> readers_;
@@ -80,7 +83,7 @@ struct Body {
 /** What `BodyInit` gives: bytes and the content type that goes with them (empty: none). */
 struct ExtractedBody {
   std::shared_ptr<BodySource> source;
-  std::string contentType;
+  std::string_view contentType;
 };
 /** Fetch's "extract": string, bytes, ArrayBuffer, URLSearchParams. False: an exception is pending. */
 bool extractBody(const Call& call, JSValueConst init, ExtractedBody& out);
@@ -105,11 +108,14 @@ public:
   void finalize(JSRuntime* engine) override;
 
   Stream* stream = nullptr;
-  std::string method = "GET";
+  // Of a live request these three are empty.
+  std::string method;
   std::string url;
-  std::string redirect = "follow";
-  /** The Headers object; made on first use on a live request. */
+  std::string redirect;
+  /** The Headers object, made on first use. */
   js::Value headers;
+  /** What it will be made around, when it is not a live one. */
+  std::unique_ptr<HeadersData> ownHeaders;
   /** An AbortSignal, or undefined until somebody asks. */
   js::Value signal;
   Body body;
@@ -136,8 +142,10 @@ public:
   /** `default`, `basic` or `error`. */
   const char* type = "default";
   bool redirected = false;
-  /** The Headers object; made on first use on a live response. */
+  /** The Headers object, made on first use. */
   js::Value headers;
+  /** What it will be made around, when it is not a live one. */
+  std::unique_ptr<HeadersData> ownHeaders;
   Body body;
 };
 

@@ -26,6 +26,10 @@ namespace embedded {
 constexpr std::string_view kBuiltinNames[] = {"events", "console"};
 static_assert(std::size(kBuiltinNames) == static_cast<size_t>(Builtin::Count));
 
+constexpr const char* kMemberNames[] = {"body",     "headers", "method", "prototype", "redirect",
+                                        "signal",   "status",  "statusText", "timeoutMs"};
+static_assert(std::size(kMemberNames) == static_cast<size_t>(Member::Count));
+
 /** A name of globalThis that is made when it is first read. */
 struct LazyGlobal {
   const char* name;
@@ -227,7 +231,13 @@ Result<std::unique_ptr<Runtime>> Runtime::create(const Script& script) {
   return runtime;
 }
 
-Runtime::~Runtime() = default;
+Runtime::~Runtime() {
+  // Without an engine there are none.
+  for (const JSAtom atom : atoms_) {
+    if (atom != JS_ATOM_NULL)
+      JS_FreeAtomRT(engine_->raw(), atom);
+  }
+}
 
 js::Budget Runtime::loadBudget() const {
   const uint64_t ns = script_.limits().loadMs * kNsPerMs;
@@ -244,6 +254,8 @@ Result<void> Runtime::initialize() {
   context_->setOpaque(this);
   engine_->setMemoryLimit(size_t{script_.limits().memoryMb} * 1024 * 1024);
   engine_->setStackLimit(size_t{script_.limits().stackKb} * 1024);
+  for (size_t i = 0; i < atoms_.size(); ++i)
+    atoms_[i] = JS_NewAtom(ctx(), kMemberNames[i]);
   if (!defineClasses() || !defineGlobals())
     return noMemory(script_);
   Result<js::Value> loaded = context_->load(script_.bytecode(), loadBudget());
@@ -331,6 +343,7 @@ Result<void> Runtime::readFilter(JSValueConst moduleNamespace) {
       result = makeError(ErrorCode::E_SCRIPT_HOOK, {name + " is not a function"});
     } else {
       placeOf(ctx, value.get(), hookPlaces_[hook]);
+      argumentsSeen_[hook] = js::argumentsSeen(value.get());
       hooks_[hook] = std::move(value);
     }
   }
@@ -416,6 +429,17 @@ Result<const Runtime::Settings*> Runtime::settings(const Config& config) {
   return &settings_.emplace(config.configJson, std::move(made)).first->second;
 }
 
+Result<const Runtime::Settings*> Runtime::settings(const FilterConfig& config) {
+  if (config.id == lastConfigId_)
+    return lastSettings_;
+  Result<const Settings*> found = settings(config.config);
+  if (found) {
+    lastConfigId_ = config.id;
+    lastSettings_ = *found;
+  }
+  return found;
+}
+
 // --- Workers ---
 
 Result<Runtime*> Runtime::enter(Script& script, uint32_t workerIndex) {
@@ -495,8 +519,10 @@ void Runtime::finish(js::Entry& entry, Stream* stream) {
   if (entry.fault() != js::Fault::None) {
     fault_ = entry.fault();
     faultOwner_ = entry.faultOwner();
-    faultPlace_ = entry.faultPlace();
+    faultPlace_ = entry.takeFaultPlace();
   }
+  if (!engine_->hasUnhandled())
+    return;
   for (js::Unhandled& unhandled : engine_->takeUnhandled()) {
     Stream* owner = findStream(unhandled.owner);
     // The end of a stream rejects what it leaves behind; nobody has to handle that.
@@ -525,7 +551,7 @@ void Runtime::onFault(js::Fault fault, uint64_t owner) {
         continue;
       StreamRef stream(*places_[i].stream);
       const bool culprit = stream->id() == owner;
-      stream->fail(Cause::Memory, placed(noMemory(script_), culprit ? faultPlace_ : Error{}));
+      stream->fail(Cause::Memory, placed(noMemory(script_), culprit && faultPlace_ ? *faultPlace_ : Error{}));
     }
     return;
   }
@@ -539,7 +565,7 @@ void Runtime::onFault(js::Fault fault, uint64_t owner) {
   }
   if (Stream* stream = findStream(owner)) {
     StreamRef keep(*stream);
-    stream->failCpu(std::exchange(faultPlace_, {}));
+    stream->failCpu(std::exchange(faultPlace_, std::nullopt).value_or(Error{}));
   }
 }
 
@@ -592,12 +618,41 @@ JSValueConst Runtime::builtin(Builtin builtin) {
   return exports.get();
 }
 
+js::Value Runtime::lend(HostClass cls, NativeData& data) {
+  std::vector<js::Value>& spare = spare_[static_cast<size_t>(cls)];
+  if (spare.empty()) {
+    js::Value object = bind::wrap(*this, cls, &data);
+    // The stream's own object is for the script to read: what it wants to keep goes into its state.
+    if (cls == HostClass::Context && !object.isException())
+      JS_PreventExtensions(ctx(), object.get());
+    return object;
+  }
+  js::Value object = std::move(spare.back());
+  spare.pop_back();
+  JS_SetOpaque(object.get(), &data);
+  return object;
+}
+
+void Runtime::giveBack(HostClass cls, js::Value object) {
+  if (!object.isObject())
+    return;
+  constexpr size_t kMaxSpare = 16;
+  JS_SetOpaque(object.get(), nullptr);
+  std::vector<js::Value>& spare = spare_[static_cast<size_t>(cls)];
+  if (spare.size() < kMaxSpare && js::isAsMade(ctx(), object.get(), cls != HostClass::Context))
+    spare.push_back(std::move(object));
+}
+
 bool Runtime::ensureClass(HostClass cls) {
-  const js::Value prototype(ctx(), JS_GetClassProto(ctx(), classId(cls)));
-  if (prototype.isObject())
+  js::Value& model = models_[static_cast<size_t>(cls)];
+  if (model.isObject())
     return true;
   const js::Value constructor(ctx(), kClasses[static_cast<size_t>(cls)].define(*this));
-  return !constructor.isException();
+  if (constructor.isException())
+    return false;
+  // As long as there is one object of the class, the engine need not make its shape anew.
+  model = js::Value(ctx(), JS_NewObjectClass(ctx(), static_cast<int>(classId(cls))));
+  return model.isObject();
 }
 
 }  // namespace fairlead

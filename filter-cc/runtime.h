@@ -11,6 +11,7 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ class Stream;
 
 /** The parts of the script's world that are written in TypeScript; see builtins/. */
 enum class Builtin : uint8_t { Events, Console, Count };
+
+/** Properties of a script's objects that are read on the request path; see kMemberNames. */
+enum class Member : uint8_t { Body, Headers, Method, Prototype, Redirect, Signal, Status, StatusText, TimeoutMs, Count };
 
 class Runtime {
 public:
@@ -53,6 +57,10 @@ public:
   JSClassID classId(HostClass cls) const { return classIds_[static_cast<size_t>(cls)]; }
   /** The hook's function; undefined when the script has none. */
   JSValueConst hook(Hook hook) const { return hooks_[static_cast<size_t>(hook)].get(); }
+  /** Whether the hook looks at argument `index`; where not, there is no need to make it. */
+  bool takes(Hook hook, int index) const {
+    return index < argumentsSeen_[static_cast<size_t>(hook)];
+  }
   uint8_t hookMask() const;
   /** Puts the place of a hook's definition into an error that has none. */
   void placeAtHook(Hook hook, Error& error) const;
@@ -66,6 +74,20 @@ public:
   };
   /** Runs configure() for this config, or finds what it gave before. Requires: no open Entry. */
   Result<const Settings*> settings(const Config& config);
+  /** The same for a config that streams come from. */
+  Result<const Settings*> settings(const FilterConfig& config);
+
+  /** Keeps a Runtime in use though its last stream may leave meanwhile. */
+  class Hold {
+  public:
+    explicit Hold(Runtime& runtime) : runtime_(runtime) { ++runtime_.streams_; }
+    ~Hold() { leave(&runtime_); }
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+  private:
+    Runtime& runtime_;
+  };
 
   // --- Streams ---
 
@@ -87,7 +109,7 @@ public:
    */
   template <class Body, class AfterJobs>
   void run(Stream& stream, const js::Budget& budget, Body&& body, AfterJobs&& afterJobs) {
-    ++streams_;  // keeps this Runtime until the end
+    const Hold hold(*this);
     {
       js::Entry entry(*engine_, budget, idOf(stream));
       body();
@@ -95,8 +117,8 @@ public:
       afterJobs(entry);
       finish(entry, &stream);
     }
-    settleUp(budget);
-    leave(this);
+    if (fault_ != js::Fault::None || !toAct_.empty())
+      settleUp(budget);
   }
   /** Asks for Stream::act() after the present script call. */
   void recordAction(Stream& stream);
@@ -108,10 +130,23 @@ public:
 
   // --- The script's world ---
 
+  /** An own or inherited property; undefined when `object` is none, an exception if it throws. */
+  js::Value member(JSValueConst object, Member name) const {
+    return JS_IsObject(object)
+               ? js::Value(ctx(), JS_GetProperty(ctx(), object, atoms_[static_cast<size_t>(name)]))
+               : js::Value();
+  }
   /** The exports of a builtin, loaded on first use; an exception when memory runs out. */
   JSValueConst builtin(Builtin builtin);
   /** Makes sure that the class's prototype exists. False: out of memory. */
   bool ensureClass(HostClass cls);
+  /**
+   * An object of `cls` around `data`, for as long as a stream lives: one that an earlier stream has
+   * given back, or a new one. Owner: the stream, until giveBack.
+   */
+  js::Value lend(HostClass cls, NativeData& data);
+  /** The stream has ended: the object is dead for whoever holds it still. */
+  void giveBack(HostClass cls, js::Value object);
   /** Whether a builtin is being read: only it may import `fairlead:native`. */
   bool loadingBuiltin() const { return loadingBuiltin_; }
   /** See Call::keep. */
@@ -143,11 +178,20 @@ private:
   std::unique_ptr<js::Runtime> engine_;
   std::unique_ptr<js::Context> context_;
   std::array<JSClassID, static_cast<size_t>(HostClass::Count)> classIds_{};
+  std::array<JSAtom, static_cast<size_t>(Member::Count)> atoms_{};
   js::Value filter_;
   std::array<js::Value, static_cast<size_t>(Hook::Count)> hooks_;
+  // One object of each class that is in use, with nothing behind it.
+  std::array<js::Value, static_cast<size_t>(HostClass::Count)> models_;
+  // Objects of ended streams that nobody else holds, for later ones.
+  std::array<std::vector<js::Value>, static_cast<size_t>(HostClass::Count)> spare_;
+  std::array<int, static_cast<size_t>(Hook::Count)> argumentsSeen_{};
   // Where the hooks are defined; read at load, for a heap that is full cannot be asked.
   std::array<Error, static_cast<size_t>(Hook::Count)> hookPlaces_;
   std::map<std::string, Settings, std::less<>> settings_;
+  // What the config that was asked for last has: mostly it is the only one.
+  uint64_t lastConfigId_ = 0;
+  const Settings* lastSettings_ = nullptr;
   std::array<js::Value, static_cast<size_t>(Builtin::Count)> builtins_;
   OnceTable once_;
 
@@ -163,7 +207,7 @@ private:
   std::vector<Stream*> toAct_;
   js::Fault fault_ = js::Fault::None;
   uint64_t faultOwner_ = 0;
-  Error faultPlace_;
+  std::optional<Error> faultPlace_;
   bool acting_ = false;
   bool loadingBuiltin_ = false;
   bool retired_ = false;

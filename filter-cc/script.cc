@@ -406,6 +406,11 @@ void Script::mapPosition(std::string& file, uint32_t& line, uint32_t& column) co
     sourceMap_->map(file, line, column);
 }
 
+uint64_t FilterConfig::nextId() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
+}
+
 Result<std::unique_ptr<FilterConfig>> FilterConfig::create(std::string_view filterName,
                                                            std::string_view bytes) {
   auto config = parseConfig(filterName, bytes);
@@ -417,7 +422,8 @@ Result<std::unique_ptr<FilterConfig>> FilterConfig::create(std::string_view filt
   // The script has its own form of it.
   if (config->source.kind != Source::Kind::File)
     config->source.text = std::string();
-  return std::make_unique<FilterConfig>(FilterConfig{*std::move(config), *std::move(script)});
+  return std::unique_ptr<FilterConfig>(
+      new FilterConfig{*std::move(config), *std::move(script)});
 }
 
 }  // namespace fairlead

@@ -102,7 +102,10 @@ struct FilterConfig {
   /** Without the text of its source, unless that is a path. */
   Config config;
   std::shared_ptr<Script> script;
+  /** Unlike that of any other config the process has had; never 0. */
+  const uint64_t id = nextId();
 
+  static uint64_t nextId();
   /** Parses, loads, evaluates. Thread: main. */
   static Result<std::unique_ptr<FilterConfig>> create(std::string_view filterName,
                                                       std::string_view bytes);

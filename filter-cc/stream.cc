@@ -106,9 +106,7 @@ std::string_view describeReturn(JSValueConst value) {
 }  // namespace
 
 Stream::Stream(HostStream& host, const FilterConfig& config)
-    : host_(host), config_(config), request_(*this), response_(*this),
-      requestHeaders_(*this, HeaderMap::Request), responseHeaders_(*this, HeaderMap::Response),
-      context_(*this) {}
+    : host_(host), config_(config), context_(*this) {}
 
 Stream::~Stream() = default;
 
@@ -141,24 +139,28 @@ HeadersStatus Stream::onHeaders(Direction direction, bool endStream) {
 }
 
 bool Stream::attach() {
-  if (runtime_ == nullptr) {
-    if (failed_)
-      return false;  // it could not be loaded a moment ago
-    Result<Runtime*> entered = Runtime::enter(*config_.script, host_.workerIndex());
-    if (!entered) {
-      fail(Cause::Load, std::move(entered).error());
-      return false;
-    }
-    runtime_ = *entered;
-    id_ = runtime_->addStream(*this);
-    Result<const Runtime::Settings*> settings = runtime_->settings(config_.config);
-    if (!settings) {
-      fail(Cause::Load, std::move(settings).error());
-      return false;
-    }
-    settings_ = *settings;
-  }
+  if (runtime_ == nullptr && !enterRuntime())
+    return false;
   return settings_ != nullptr && !runtime_->dead();
+}
+
+bool Stream::enterRuntime() {
+  if (failed_)
+    return false;  // it could not be loaded a moment ago
+  Result<Runtime*> entered = Runtime::enter(*config_.script, host_.workerIndex());
+  if (!entered) {
+    fail(Cause::Load, std::move(entered).error());
+    return false;
+  }
+  runtime_ = *entered;
+  id_ = runtime_->addStream(*this);
+  Result<const Runtime::Settings*> settings = runtime_->settings(config_);
+  if (!settings) {
+    fail(Cause::Load, std::move(settings).error());
+    return false;
+  }
+  settings_ = *settings;
+  return true;
 }
 
 void Stream::detach() {
@@ -183,12 +185,18 @@ void Stream::callHook(Direction direction) {
   runtime_->run(
       *this, budget(),
       [&] {
-        JSValueConst arguments[] = {
-            direction == Direction::Request ? requestObject() : responseObject(), contextObject()};
-        result = js::Value(ctx, JS_IsException(arguments[0]) || JS_IsException(arguments[1])
-                                    ? JS_EXCEPTION
-                                    : JS_Call(ctx, runtime_->hook(hookOf(direction)),
-                                              runtime_->filter(), 2, arguments));
+        const Hook hook = hookOf(direction);
+        JSValueConst arguments[2];
+        int count = 0;
+        if (runtime_->takes(hook, 0))
+          arguments[count++] = direction == Direction::Request ? requestObject() : responseObject();
+        if (runtime_->takes(hook, 1))
+          arguments[count++] = contextObject();
+        const bool made = std::none_of(arguments, arguments + count,
+                                       [](JSValueConst value) { return JS_IsException(value); });
+        result = js::Value(ctx, made ? JS_Call(ctx, runtime_->hook(hook), runtime_->filter(), count,
+                                               arguments)
+                                     : JS_EXCEPTION);
         if (!result.isException() && result.isObject() && !js::isPromise(result.get()))
           result = adoptThenable(std::move(result));
         if (result.isException())
@@ -224,18 +232,19 @@ js::Value Stream::adoptThenable(js::Value value) {
 }
 
 void Stream::takeHookResult(Direction direction, js::Value result) {
-  JSContext* ctx = runtime_->ctx();
   if (!js::isPromise(result.get())) {
-    settle(direction, result.get(), false);
+    run(direction).settled = true;
+    run(direction).value = std::move(result);
     return;
   }
+  JSContext* ctx = runtime_->ctx();
   switch (js::promiseState(ctx, result.get())) {
   case JS_PROMISE_FULFILLED:
-    settle(direction, js::promiseResult(ctx, result.get()).get(), false);
+    settle(direction, js::promiseResult(ctx, result.get()), false);
     break;
   case JS_PROMISE_REJECTED:
     js::markHandled(ctx, result.get());
-    settle(direction, result.get(), true);
+    settle(direction, std::move(result), true);
     break;
   default:
     watch(direction, std::move(result));
@@ -254,7 +263,8 @@ JSValue onHookSettled(JSContext* ctx, JSValueConst, int argc, JSValueConst* argv
     const bool rejected = (magic & 1) != 0;
     const auto direction = static_cast<Direction>(magic >> 1);
     // A rejection keeps the promise: it knows where the throw was.
-    stream->settle(direction, rejected ? data[1] : argc > 0 ? argv[0] : JS_UNDEFINED, rejected);
+    JSValueConst value = rejected ? data[1] : argc > 0 ? argv[0] : JS_UNDEFINED;
+    stream->settle(direction, js::Value::dup(ctx, value), rejected);
   }
   return JS_UNDEFINED;
 }
@@ -273,13 +283,13 @@ void Stream::watch(Direction direction, js::Value promise) {
     (void)js::promiseThen(ctx, promise.get(), fulfilled.get(), rejected.get());
 }
 
-void Stream::settle(Direction direction, JSValueConst value, bool rejected) {
+void Stream::settle(Direction direction, js::Value value, bool rejected) {
   HookRun& hook = run(direction);
   if (hook.settled || hook.state == HookState::Done)
     return;
   hook.settled = true;
   hook.rejected = rejected;
-  hook.value = js::Value::dup(runtime_->ctx(), value);
+  hook.value = std::move(value);
   if (hook.state == HookState::Held)
     runtime_->recordAction(*this);
 }
@@ -297,6 +307,12 @@ HeadersStatus Stream::finishHook(Direction direction) {
     armWake();
     return HeadersStatus::StopIteration;
   }
+  // Most hooks give nothing.
+  if (!hook.rejected && hook.value.isUndefined()) {
+    hook.state = HookState::Done;
+    hook.left = true;
+    return HeadersStatus::Continue;
+  }
   if (applySettled(direction))
     hook.left = true;
   return hook.left ? HeadersStatus::Continue : HeadersStatus::StopIteration;
@@ -304,10 +320,9 @@ HeadersStatus Stream::finishHook(Direction direction) {
 
 bool Stream::applySettled(Direction direction) {
   HookRun& hook = run(direction);
-  JSContext* ctx = runtime_->ctx();
-  // Gone before anything is sent: sending can end the stream, and the runtime with it.
-  js::Value value = std::move(hook.value);
-  std::string_view name = hookName(hookOf(direction));
+  // Sending can end the stream; what is sent lives in the runtime.
+  const Runtime::Hold hold(*runtime_);
+  const js::Value value = std::move(hook.value);
   const auto failed = [&](Cause cause, Error error) {
     fail(cause, std::move(error));
     hook.state = HookState::Done;
@@ -315,30 +330,25 @@ bool Stream::applySettled(Direction direction) {
   };
   if (hook.rejected) {
     js::Fault fault = js::Fault::None;
-    Error error = js::describeRejection(ctx, value.get(), fault);
-    value.reset();
+    Error error = js::describeRejection(runtime_->ctx(), value.get(), fault);
     return failed(causeOf(fault), std::move(error));
   }
   // Giving back the response itself means: go on.
   if (value.isUndefined() || value.isNull() ||
       (direction == Direction::Response &&
-       JS_IsStrictEqual(ctx, value.get(), responseObject_.get()))) {
+       JS_IsStrictEqual(runtime_->ctx(), value.get(), responseObject_.get()))) {
     hook.state = HookState::Done;
     return true;
   }
-  Result<Reply> reply = readReply(value.get(), name);
-  value.reset();
-  if (!reply)
-    return failed(Cause::Throw, std::move(reply).error());
+  Result<ResponseData*> response = checkReply(value.get(), hookName(hookOf(direction)));
+  if (!response)
+    return failed(Cause::Throw, std::move(response).error());
   hook.state = HookState::Done;
-  std::vector<HeaderField> fields;
-  for (const auto& [key, text] : reply->headers)
-    fields.push_back({key, text});
-  sendReply(reply->status, fields, reply->body, "fairlead_reply");
+  sendReply(**response);
   return false;
 }
 
-Result<Stream::Reply> Stream::readReply(JSValueConst value, std::string_view hook) {
+Result<ResponseData*> Stream::checkReply(JSValueConst value, std::string_view hook) {
   auto* response =
       static_cast<ResponseData*>(bind::tryUnwrap(*runtime_, value, HostClass::Response));
   if (response == nullptr && bind::tryUnwrap(*runtime_, value, HostClass::Request) != nullptr)
@@ -349,19 +359,25 @@ Result<Stream::Reply> Stream::readReply(JSValueConst value, std::string_view hoo
     return makeError(ErrorCode::E_RETURN_VALUE, {hook, "Response.error()"});
   if (response->body.used)
     return makeError(ErrorCode::E_BODY_USED, {hook});
-  const std::shared_ptr<BodySource>& source = response->body.source;
-  if (source != nullptr && source->state() != BodySource::State::Complete)
+  // Also when all of its body is here: whether that is so depends on the answer.
+  if (response->body.source != nullptr && response->body.source->isFetched())
     return makeError(ErrorCode::E_RETURN_FETCHED, {hook});
-  Reply reply{response->status, {}, source == nullptr ? std::string() : source->bytes()};
-  auto* headers = static_cast<HeadersData*>(
-      bind::tryUnwrap(*runtime_, response->headers.get(), HostClass::Headers));
-  if (headers != nullptr)
-    reply.headers = headers->lines();
-  // Envoy makes the framing, and cannot tell an empty value from an absent header.
-  std::erase_if(reply.headers, [](const auto& line) {
-    return line.second.empty() || isHopHeader(line.first);
-  });
-  return reply;
+  return response;
+}
+
+void Stream::sendReply(ResponseData& response) {
+  std::vector<HeaderField> fields;
+  if (const HeadersData* headers = headersOf(*runtime_, response)) {
+    fields.reserve(headers->list().size());
+    for (const auto& [name, value] : headers->list()) {
+      // Envoy makes the framing, and cannot tell an empty value from an absent header.
+      if (!value.empty() && !isHopHeader(name))
+        fields.push_back({name, value});
+    }
+  }
+  const BodySource* source = response.body.source.get();
+  sendReply(response.status, fields, source == nullptr ? std::string_view() : source->bytes(),
+            "fairlead_reply");
 }
 
 // --- Bodies and trailers: they wait while the headers do ---
@@ -391,7 +407,8 @@ void Stream::act() {
       host_.continueMessage(direction);
     }
   }
-  actOnFetches();
+  if (rare_ != nullptr)
+    actOnFetches();
 }
 
 bool Stream::isGrpcRequest() {
@@ -515,29 +532,30 @@ void Stream::log(LogLevel level, std::string_view text, std::string_view file, u
 // --- Header writes ---
 
 void Stream::setHeader(HeaderMap map, std::string_view name, std::string_view value) {
-  saveHeader(map, name);
+  if (failsOpen())
+    saveHeader(map, name);
   host_.setHeader(map, name, value);
 }
 
 void Stream::addHeader(HeaderMap map, std::string_view name, std::string_view value) {
-  saveHeader(map, name);
+  if (failsOpen())
+    saveHeader(map, name);
   host_.addHeader(map, name, value);
 }
 
 void Stream::removeHeader(HeaderMap map, std::string_view name) {
-  saveHeader(map, name);
+  if (failsOpen())
+    saveHeader(map, name);
   host_.removeHeader(map, name);
 }
 
 void Stream::saveHeader(HeaderMap map, std::string_view name) {
-  if (!failsOpen())
-    return;
   std::string key = lowerCase(name);
-  for (const SavedHeader& saved : saved_) {
+  for (const SavedHeader& saved : rare().saved) {
     if (saved.map == map && saved.name == key)
       return;
   }
-  SavedHeader& saved = saved_.emplace_back(SavedHeader{map, std::move(key), {}});
+  SavedHeader& saved = rare().saved.emplace_back(SavedHeader{map, std::move(key), {}});
   for (size_t i = 0;; ++i) {
     const std::optional<HeaderLookup> line = host_.header(map, name, i);
     if (!line)
@@ -547,7 +565,9 @@ void Stream::saveHeader(HeaderMap map, std::string_view name) {
 }
 
 void Stream::restoreHeaders(HeaderMap map) {
-  for (SavedHeader& saved : saved_) {
+  if (rare_ == nullptr)
+    return;
+  for (SavedHeader& saved : rare().saved) {
     if (saved.map != map)
       continue;
     // Envoy takes an empty value for a removal, so those cannot be given back.
@@ -560,7 +580,7 @@ void Stream::restoreHeaders(HeaderMap map) {
     for (size_t i = 1; i < saved.values.size(); ++i)
       host_.addHeader(map, saved.name, saved.values[i]);
   }
-  saved_.clear();
+  rare().saved.clear();
 }
 
 // --- Time ---
@@ -575,8 +595,10 @@ void Stream::armWake() {
     if (hook.state == HookState::Held)
       consider(hook.waitUntilNs);
   }
-  for (const Timer& timer : timers_)
-    consider(timer.dueNs);
+  if (rare_ != nullptr) {
+    for (const Timer& timer : rare_->timers)
+      consider(timer.dueNs);
+  }
   // A wake that comes too early is cheaper than moving it for each timer that goes.
   if (earliest == 0 || ended_ || (wakeAtNs_ != 0 && wakeAtNs_ <= earliest))
     return;
@@ -614,7 +636,7 @@ void Stream::onComplete() {
   }
   if (wakeAtNs_ != 0)
     host_.wakeAt(0);
-  if (runtime_ != nullptr && !runtime_->dead())
+  if (rare_ != nullptr && runtime_ != nullptr && !runtime_->dead())
     abortPending();
   if (config_.script->hasHook(Hook::OnLog))
     runLogHook();
@@ -624,25 +646,27 @@ void Stream::onComplete() {
 }
 
 void Stream::abortPending() {
-  if (abortSignal_.isUndefined() && timers_.empty() && fetches_.empty() && !waitsOnce_)
+  const Rare& rare = *rare_;
+  if (rare.abortSignal.isUndefined() && rare.timers.empty() && rare.fetches.empty() &&
+      !rare.waitsOnce)
     return;
   runtime_->run(
       *this, budget(),
       [&] {
         JSContext* ctx = runtime_->ctx();
         js::Value reason;
-        if (!abortSignal_.isUndefined()) {
-          const js::Value result(
-              ctx, JS_Call(ctx, abortSignal_.get(), JS_UNDEFINED, 0, nullptr));
+        if (!rare.abortSignal.isUndefined()) {
+          const js::Value result(ctx,
+                                 JS_Call(ctx, rare.abortSignal.get(), JS_UNDEFINED, 0, nullptr));
           if (result.isException())
             JS_FreeValue(ctx, JS_GetException(ctx));
-          reason = js::Value(ctx, JS_GetPropertyStr(ctx, signal_.get(), "reason"));
+          reason = js::Value(ctx, JS_GetPropertyStr(ctx, rare.signal.get(), "reason"));
         } else {
           reason = js::Value(ctx, newError(ctx, ErrorCode::E_ABORTED, {"the stream has ended"}));
         }
         abortTimers(reason.get());
         abortFetches(reason.get());
-        if (waitsOnce_)
+        if (rare.waitsOnce)
           runtime_->once().leave(ctx, id_, reason.get());
       },
       [](js::Entry&) {});
@@ -658,7 +682,8 @@ void Stream::runLogHook() {
   runtime_->run(
       *this, budget(),
       [&] {
-        JSValueConst arguments[] = {contextObject()};
+        JSValueConst arguments[] = {
+            runtime_->takes(Hook::OnLog, 0) ? contextObject() : JS_UNDEFINED};
         const js::Value result(ctx, JS_IsException(arguments[0])
                                         ? JS_EXCEPTION
                                         : JS_Call(ctx, runtime_->hook(Hook::OnLog),
@@ -672,23 +697,30 @@ void Stream::runLogHook() {
 }
 
 void Stream::killHandles() {
-  for (js::Value* object :
-       {&requestObject_, &responseObject_, &contextObject_, &request_.headers, &response_.headers}) {
-    if (object->isObject())
-      JS_SetOpaque(object->get(), nullptr);
-    object->reset();
+  if (contextObject_.isObject())
+    runtime_->giveBack(HostClass::Context, std::move(contextObject_));
+  if (request_) {
+    runtime_->giveBack(HostClass::Request, std::move(requestObject_));
+    runtime_->giveBack(HostClass::Headers, std::move(request_->headers));
+    request_->signal.reset();
   }
-  request_.signal.reset();
+  if (response_) {
+    runtime_->giveBack(HostClass::Response, std::move(responseObject_));
+    runtime_->giveBack(HostClass::Headers, std::move(response_->headers));
+  }
   state_.reset();
-  signal_.reset();
-  abortSignal_.reset();
-  timers_.clear();
-  for (const std::unique_ptr<Fetch>& fetch : fetches_) {
+  if (rare_ == nullptr)
+    return;
+  rare_->signal.reset();
+  rare_->abortSignal.reset();
+  rare_->timers.clear();
+  for (const std::unique_ptr<Fetch>& fetch : rare_->fetches) {
     fetch->promise.reset();
     fetch->forgetSignal.reset();
     if (fetch->answer != nullptr)
       fetch->answer->abandon();
     fetch->answer.reset();
+    fetch->response.reset();
   }
 }
 
@@ -703,43 +735,56 @@ bool Stream::writable(HeaderMap map) const {
          !hooks_[static_cast<size_t>(Direction::Response)].left;
 }
 
-JSValueConst Stream::objectOf(js::Value& object, HostClass cls, NativeData& data) {
-  if (object.isUndefined())
-    object = bind::wrap(*runtime_, cls, &data);
-  return object.get();
+JSValueConst Stream::requestObject() {
+  if (requestObject_.isUndefined()) {
+    request_.emplace(*this);
+    requestObject_ = runtime_->lend(HostClass::Request, *request_);
+  }
+  return requestObject_.get();
 }
 
-JSValueConst Stream::requestObject() {
-  return objectOf(requestObject_, HostClass::Request, request_);
-}
 JSValueConst Stream::responseObject() {
-  return objectOf(responseObject_, HostClass::Response, response_);
+  if (responseObject_.isUndefined()) {
+    response_.emplace(*this);
+    responseObject_ = runtime_->lend(HostClass::Response, *response_);
+  }
+  return responseObject_.get();
 }
+
 JSValueConst Stream::contextObject() {
-  if (contextObject_.isUndefined() &&
-      !JS_IsException(objectOf(contextObject_, HostClass::Context, context_)))
-    JS_PreventExtensions(runtime_->ctx(), contextObject_.get());
+  if (contextObject_.isUndefined())
+    contextObject_ = runtime_->lend(HostClass::Context, context_);
   return contextObject_.get();
 }
-JSValueConst Stream::requestHeadersObject() {
-  return objectOf(request_.headers, HostClass::Headers, requestHeaders_);
+
+HeadersData* Stream::requestHeaders() {
+  if (request_->headers.isUndefined()) {
+    requestHeaders_.emplace(*this, HeaderMap::Request);
+    request_->headers = runtime_->lend(HostClass::Headers, *requestHeaders_);
+  }
+  return request_->headers.isException() ? nullptr : &*requestHeaders_;
 }
-JSValueConst Stream::responseHeadersObject() {
-  return objectOf(response_.headers, HostClass::Headers, responseHeaders_);
+
+HeadersData* Stream::responseHeaders() {
+  if (response_->headers.isUndefined()) {
+    responseHeaders_.emplace(*this, HeaderMap::Response);
+    response_->headers = runtime_->lend(HostClass::Headers, *responseHeaders_);
+  }
+  return response_->headers.isException() ? nullptr : &*responseHeaders_;
 }
 
 JSValueConst Stream::signalObject() {
-  if (signal_.isUndefined()) {
-    signal_ = newStreamSignal(*runtime_, abortSignal_);
+  if (rare().signal.isUndefined()) {
+    rare().signal = newStreamSignal(*runtime_, rare().abortSignal);
     // Asked for in onLog only: the stream is over already.
-    if (ended_ && !abortSignal_.isUndefined()) {
+    if (ended_ && !rare().abortSignal.isUndefined()) {
       JSContext* ctx = runtime_->ctx();
-      const js::Value result(ctx, JS_Call(ctx, abortSignal_.get(), JS_UNDEFINED, 0, nullptr));
+      const js::Value result(ctx, JS_Call(ctx, rare().abortSignal.get(), JS_UNDEFINED, 0, nullptr));
       if (result.isException())
         return JS_EXCEPTION;
     }
   }
-  return signal_.get();
+  return rare().signal.get();
 }
 
 const js::Value& Stream::configValue() const { return settings_->config; }

@@ -43,6 +43,8 @@ enum class Cause : uint8_t { Throw, Stack, Cpu, Memory, Wait, Load };
 inline constexpr uint32_t kMaxTimers = 64;
 inline constexpr uint32_t kMaxLogLines = 100;
 inline constexpr uint32_t kMaxHeaderWrites = 256;
+/** An answer that says it is no longer than this is given when it is whole. */
+inline constexpr size_t kShortFetchBodyBytes = size_t{16} * 1024;
 /** The largest answer of a fetch. */
 inline constexpr size_t kMaxFetchBodyBytes = size_t{1024} * 1024;
 
@@ -71,7 +73,7 @@ struct Fetch {
   enum class State : uint8_t {
     Recorded,   // the script asked; nothing has been sent
     AwaitHeaders,
-    AwaitBody,  // the promise has been fulfilled, bytes are coming
+    AwaitBody,  // bytes are coming; of a long answer the promise has been fulfilled
     Done,       // settled; a callout that is still open gets reset
   };
   uint32_t id = 0;
@@ -93,6 +95,8 @@ struct Fetch {
   /** A function that takes our listener from the signal, where there is one. */
   js::Value forgetSignal;
   std::shared_ptr<BodySource> answer;
+  /** An answer that is given when it is whole. */
+  std::unique_ptr<ResponseData> response;
 };
 
 class Stream {
@@ -146,9 +150,9 @@ public:
   void removeHeader(HeaderMap map, std::string_view name);
   /** Counts one log line; false past the cap. */
   bool countLogLine() { return logLines_++ < kMaxLogLines; }
-  ConsoleState& console() { return console_; }
+  ConsoleState& console() { return rare().console; }
   /** It waits, or has waited, for a value of `once`. */
-  void waitOnce() { waitsOnce_ = true; }
+  void waitOnce() { rare().waitsOnce = true; }
   /** Whether there is a response: the upstream's, or one that somebody else has made. */
   bool responseSeen() const {
     return responseSeen_ || (ended_ && host_.header(HeaderMap::Response, ":status", 0));
@@ -160,8 +164,9 @@ public:
   JSValueConst requestObject();
   JSValueConst responseObject();
   JSValueConst contextObject();
-  JSValueConst requestHeadersObject();
-  JSValueConst responseHeadersObject();
+  /** What is behind the `headers` of the two messages; null out of memory. Requires: the message's object. */
+  HeadersData* requestHeaders();
+  HeadersData* responseHeaders();
   JSValueConst signalObject();
   js::Value& state() { return state_; }
   /** One line in Envoy's log, with the filter's name and the request's id. */
@@ -182,7 +187,7 @@ public:
   /** Rejects a fetch with `reason` and cancels its call. */
   void cancelFetch(uint32_t fetchId, JSValueConst reason);
   /** Fetches in flight, and all there have been. */
-  uint32_t fetchesInFlight() const;
+  uint32_t fetchesInFlight();
   uint32_t fetchesStarted() const { return fetchesStarted_; }
 
   // --- For the Runtime ---
@@ -200,7 +205,7 @@ public:
   void failCpu(Error place);
   void addCpu(uint64_t ns) { cpuUsedNs_ += ns; }
   /** A hook's promise has settled with `value`; where rejected, `value` is the promise. */
-  void settle(Direction direction, JSValueConst value, bool rejected);
+  void settle(Direction direction, js::Value value, bool rejected);
   /** Already in the Runtime's list of streams to act on. */
   bool queuedToAct = false;
 
@@ -233,14 +238,25 @@ private:
     std::vector<std::string> values;
   };
 
-  /** What a returned Response says. */
-  struct Reply {
-    uint32_t status;
-    HeaderList headers;
-    std::string body;
+  /** What most streams never have, so that those neither make nor unmake it. */
+  struct Rare {
+    ConsoleState console;
+    js::Value signal;
+    js::Value abortSignal;
+    std::vector<Timer> timers;
+    std::vector<std::unique_ptr<Fetch>> fetches;
+    bool waitsOnce = false;
+    // For `on_error: open` alone.
+    std::vector<SavedHeader> saved;
   };
+  Rare& rare() {
+    if (rare_ == nullptr)
+      rare_ = std::make_unique<Rare>();
+    return *rare_;
+  }
 
   bool attach();
+  bool enterRuntime();
   void detach();
   js::Budget budget() const;
   void callHook(Direction direction);
@@ -250,7 +266,8 @@ private:
   void watch(Direction direction, js::Value promise);
   HeadersStatus finishHook(Direction direction);
   bool applySettled(Direction direction);
-  Result<Reply> readReply(JSValueConst value, std::string_view hook);
+  Result<ResponseData*> checkReply(JSValueConst value, std::string_view hook);
+  void sendReply(ResponseData& response);
   bool isGrpcRequest();
   void sendReply(uint32_t status, std::span<const HeaderField> headers, std::string_view body,
                  std::string_view details);
@@ -266,7 +283,6 @@ private:
   void abortPending();
   void runLogHook();
   void killHandles();
-  JSValueConst objectOf(js::Value& object, HostClass cls, NativeData& data);
   HookRun& run(Direction direction) { return hooks_[static_cast<size_t>(direction)]; }
 
   // In api_fetch.cc.
@@ -274,6 +290,7 @@ private:
   Fetch* fetchByCallout(uint64_t calloutId);
   void actOnFetches();
   void startFetch(Fetch& fetch);
+  void giveAnswer(Fetch& fetch, std::unique_ptr<ResponseData> data);
   void completeFetch(Fetch& fetch);
   void endFetch(Fetch& fetch);
   void leaveSignal(Fetch& fetch);
@@ -294,7 +311,6 @@ private:
   uint32_t references_ = 1;
   uint32_t headerWrites_ = 0;
   uint32_t logLines_ = 0;
-  ConsoleState console_;
   uint32_t fetchesStarted_ = 0;
   uint32_t nextId_ = 1;
   uint8_t phase_ = phase::RequestHeaders;
@@ -303,27 +319,21 @@ private:
   bool failed_ = false;
   bool ended_ = false;
   bool actingOnFetches_ = false;
-  bool waitsOnce_ = false;
   uint64_t cpuUsedNs_ = 0;
   uint64_t wakeAtNs_ = 0;
   const Runtime::Settings* settings_ = nullptr;
   std::array<HookRun, 2> hooks_;
-  // For `on_error: open` alone.
-  std::vector<SavedHeader> saved_;
-
-  RequestData request_;
-  ResponseData response_;
-  HeadersData requestHeaders_;
-  HeadersData responseHeaders_;
+  // Each made when the script first sees it.
+  std::optional<RequestData> request_;
+  std::optional<ResponseData> response_;
+  std::optional<HeadersData> requestHeaders_;
+  std::optional<HeadersData> responseHeaders_;
   ContextData context_;
   js::Value requestObject_;
   js::Value responseObject_;
   js::Value contextObject_;
   js::Value state_;
-  js::Value signal_;
-  js::Value abortSignal_;
-  std::vector<Timer> timers_;
-  std::vector<std::unique_ptr<Fetch>> fetches_;
+  std::unique_ptr<Rare> rare_;
 };
 
 /** Keeps a stream while somebody still looks at it. */

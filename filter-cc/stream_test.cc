@@ -569,7 +569,9 @@ TEST_P(StreamTest, ATimedOutOrAbortedCallIsResetAtTheHost) {
 
 TEST_P(StreamTest, AbortingInsideAThenOfTheSameCallSettlesOnce) {
   // R11
-  answerAuth();
+  envoy_.setCluster("auth", [](const CalloutRequest&) {
+    return CalloutAnswer::of(200, std::string(kShortFetchBodyBytes + 1, 'x'), 10);
+  });
   load(R"(async onRequest(request) {
     const control = new AbortController();
     let settled = 0;
@@ -582,6 +584,25 @@ TEST_P(StreamTest, AbortingInsideAThenOfTheSameCallSettlesOnce) {
   })");
   const ExchangeResult result = run();
   EXPECT_EQ(result.upstream.header("x-settled"), "1AbortError");
+}
+
+TEST_P(StreamTest, AShortAnswerIsGivenWholeSoThatItsCallIsNotBrokenOff) {
+  // F030: the stream ends at once when the script has the answer.
+  for (const size_t bytes : {size_t{1}, kShortFetchBodyBytes, kShortFetchBodyBytes + 1}) {
+    envoy_.setCluster("auth", [bytes](const CalloutRequest&) {
+      CalloutAnswer answer = CalloutAnswer::of(200, std::string(bytes, 'x'), 10);
+      answer.frameDelayMs = 5;
+      return answer;
+    });
+    load(R"(async onRequest() {
+      const { status } = await fetch("http://auth/");
+      return new Response(null, { status });
+    })");
+    const ExchangeResult result = run();
+    EXPECT_EQ(result.client.status(), 200U);
+    // The frame and the end are 5 ms apart each.
+    EXPECT_EQ(result.elapsedNs, bytes > kShortFetchBodyBytes ? 10'000'000U : 20'000'000U) << bytes;
+  }
 }
 
 TEST_P(StreamTest, OurOwnFilterCanRunInsideTheStartOfItsCall) {

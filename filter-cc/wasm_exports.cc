@@ -219,10 +219,10 @@ public:
   }
 
   std::string bytes(const js::Value& value, const std::string& path) {
-    std::string out;
-    if (!value.isString() || !js::toByteString(ctx(), value.get(), out))
+    js::ByteString text;
+    if (!value.isString() || !text.read(ctx(), value.get()))
       fail(path, "a string with one character a byte");
-    return out;
+    return std::string(text.get());
   }
 
   std::optional<std::string> optionalBytes(const js::Value& value, const std::string& path) {

@@ -376,7 +376,7 @@ std::unique_ptr<Runtime> Runtime::create() {
 }
 
 Runtime::Runtime(JSRuntime* runtime, std::unique_ptr<Blocks> blocks)
-    : blocks_(std::move(blocks)), runtime_(runtime) {}
+    : blocks_(std::move(blocks)), runtime_(runtime), refused_(fairlead_refused(runtime)) {}
 
 Runtime::~Runtime() {
   assert(entry_ == nullptr);
@@ -397,11 +397,6 @@ void Runtime::setMemoryLimit(size_t limitBytes) {
 }
 
 void Runtime::setStackLimit(size_t limitBytes) { JS_SetMaxStackSize(runtime_, limitBytes); }
-
-bool Runtime::outOfMemory() const {
-  uint64_t owner;
-  return fairlead_refused(runtime_, &owner);
-}
 
 uint64_t Runtime::owner() const { return fairlead_owner(runtime_); }
 
@@ -791,13 +786,9 @@ void Entry::stop(Fault fault) {
   faultOwner_ = runtime_.owner();
 }
 
-Fault Entry::fault() {
-  uint64_t owner;
-  if (fault_ == Fault::None && fairlead_refused(runtime_.runtime_, &owner)) {
-    fault_ = Fault::Memory;
-    faultOwner_ = owner;
-  }
-  return fault_;
+void Entry::stopForMemory() {
+  fault_ = Fault::Memory;
+  faultOwner_ = fairlead_refused_owner(runtime_.runtime_);
 }
 
 bool Entry::onPoll() {
@@ -834,9 +825,9 @@ bool Entry::onPoll() {
 
 Fault Entry::drain() {
   if (!entered_) return fault_;
+  if (!JS_IsJobPending(runtime_.runtime_)) return fault();
   JSContext* ctx = nullptr;
-  while (fault() == Fault::None) {
-    if (!JS_IsJobPending(runtime_.runtime_)) break;
+  while (fault() == Fault::None && JS_IsJobPending(runtime_.runtime_)) {
     if (++jobs_ > kMaxJobs) {
       stop(Fault::Cpu);
       break;
@@ -981,26 +972,34 @@ Value newByteString(JSContext* ctx, std::string_view bytes) {
   return {ctx, fairlead_new_string8(ctx, bytes.data(), bytes.size())};
 }
 
-bool toByteString(JSContext* ctx, JSValueConst string, std::string& out) {
+bool ByteString::view(JSValueConst value) {
+  const char* bytes;
+  size_t length;
+  if (!fairlead_byte_string(value, &bytes, &length)) return false;
+  view_ = {bytes, length};
+  return true;
+}
+
+bool ByteString::read(JSContext* ctx, JSValueConst string) {
+  if (view(string)) return true;
   const void* units;
   size_t length;
   bool wide;
-  Value flat;
-  if (!fairlead_flat_string(string, &units, &length, &wide)) {
-    flat = Value(ctx, JS_ToString(ctx, string));
-    if (!fairlead_flat_string(flat.get(), &units, &length, &wide)) return false;
-  }
+  const Value flat(ctx, JS_ToString(ctx, string));
+  if (!fairlead_flat_string(flat.get(), &units, &length, &wide)) return false;
   if (!wide) {
-    out.assign(static_cast<const char*>(units), length);
+    copy_ = std::make_unique<std::string>(static_cast<const char*>(units), length);
+    view_ = *copy_;
     return true;
   }
   const auto* wideUnits = static_cast<const uint16_t*>(units);
   if (std::any_of(wideUnits, wideUnits + length, [](uint16_t unit) { return unit > 0xFF; })) {
     return false;
   }
-  out.resize(length);
-  std::transform(wideUnits, wideUnits + length, out.begin(),
+  copy_ = std::make_unique<std::string>(length, '\0');
+  std::transform(wideUnits, wideUnits + length, copy_->begin(),
                  [](uint16_t unit) { return static_cast<char>(unit); });
+  view_ = *copy_;
   return true;
 }
 
@@ -1059,6 +1058,12 @@ Value iteratorPrototype(JSContext* ctx) {
 }
 
 // --- Classes ---
+
+int argumentsSeen(JSValueConst function) { return fairlead_arguments_seen(function); }
+
+bool isAsMade(JSContext* ctx, JSValueConst object, bool extensible) {
+  return fairlead_as_made(ctx, object, extensible);
+}
 
 bool setTag(JSContext* ctx, JSValueConst prototype, const char* tag) {
   return fairlead_set_tag(ctx, prototype, tag) >= 0;

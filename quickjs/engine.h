@@ -127,7 +127,7 @@ public:
   void setMemoryLimit(size_t limitBytes);
   void setStackLimit(size_t limitBytes);
   /// Whether an allocation was refused. It stays so: free the runtime.
-  bool outOfMemory() const;
+  bool outOfMemory() const { return *refused_; }
   /// Runs of the cycle collector that were noticed, at most one an entry.
   uint64_t collections() const { return collections_; }
 
@@ -147,6 +147,7 @@ public:
 
   /// What was left unhandled since the last call, each once. Call after a drain.
   std::vector<Unhandled> takeUnhandled();
+  bool hasUnhandled() const { return !rejections_.empty() || !uncaught_.empty(); }
 
 private:
   friend class Context;
@@ -181,6 +182,7 @@ private:
   // All memory of the engine; what it has not freed itself goes last.
   std::unique_ptr<Blocks> blocks_;
   JSRuntime* runtime_;
+  const bool* refused_;
   void* opaque_ = nullptr;
   Entry* entry_ = nullptr;
   size_t limitBytes_ = 0;
@@ -298,11 +300,14 @@ public:
   Fault drain();
 
   /// None, Cpu or Memory; a fault stays for the rest of the entry, and no script runs after it.
-  Fault fault();
+  Fault fault() {
+    if (fault_ == Fault::None && runtime_.outOfMemory()) stopForMemory();
+    return fault_;
+  }
   /// Whose code met the limit. Requires: fault() is not None.
   uint64_t faultOwner() const { return faultOwner_; }
   /// Where a fault stopped the script: file, line, column and stack; empty when that is not known.
-  const Error& faultPlace() const { return faultPlace_; }
+  Error takeFaultPlace() { return faultPlace_ ? std::move(*faultPlace_) : Error{}; }
   /// What the caller learned of that place, from the exception of its own call.
   void setFaultPlace(Error place) { faultPlace_ = std::move(place); }
   /// CPU time since the first poll; 0 when the entry was too short for one.
@@ -316,12 +321,13 @@ private:
 
   bool onPoll();
   void stop(Fault fault);
+  void stopForMemory();
 
   Runtime& runtime_;
   const Budget budget_;
   const uint64_t owner_;
   uint64_t faultOwner_ = 0;
-  Error faultPlace_;
+  std::optional<Error> faultPlace_;
   // Set at the first poll; 0 before.
   uint64_t cpuStartNs_ = 0;
   // When, by the monotonic clock, the CPU clock is worth asking again.
@@ -392,9 +398,20 @@ inline Value newUtf8(JSContext* ctx, std::string_view text) {
   return {ctx, JS_NewStringLen(ctx, text.data(), text.size())};
 }
 
-/// Gives a string's code units as bytes; false when one is above U+00FF.
-/// Requires: a string.
-[[nodiscard]] bool toByteString(JSContext* ctx, JSValueConst string, std::string& out);
+/// The code units of a string as bytes. A view where the engine stores it that way, else a copy.
+class ByteString {
+public:
+  /// False for what is no string, and for one that the engine stores in another way.
+  [[nodiscard]] bool view(JSValueConst value);
+  /// False when a code unit is above U+00FF. Requires: a string, which outlives this object.
+  [[nodiscard]] bool read(JSContext* ctx, JSValueConst string);
+  /// Valid until: this object goes.
+  std::string_view get() const { return view_; }
+
+private:
+  std::string_view view_;
+  std::unique_ptr<std::string> copy_;
+};
 
 /// A value as UTF-8, lone surrogates replaced by U+FFFD. Converting an object runs its toString.
 class Utf8 {
@@ -439,6 +456,10 @@ Value iteratorPrototype(JSContext* ctx);
 /// the entry.) False: an exception is pending.
 [[nodiscard]] bool setTag(JSContext* ctx, JSValueConst prototype, const char* tag);
 
+/// Whether an object of an embedder's class is held by the caller alone, and is as it was made but
+/// for its opaque pointer and, where `extensible` is false, JS_PreventExtensions: it can serve anew.
+[[nodiscard]] bool isAsMade(JSContext* ctx, JSValueConst object, bool extensible);
+
 // --- Buffers ---
 
 /// What bytesOf() met. Lost: the buffer was detached, or the view does not lie in it any more.
@@ -458,6 +479,10 @@ struct Caller {
   uint32_t line = 0;
   uint32_t column = 0;
 };
+
+/// How many of its arguments a function can see: those that it names, or INT_MAX where it has a rest
+/// parameter, uses `arguments`, or is not a script's own.
+int argumentsSeen(JSValueConst function);
 
 /// Where a function of a script is defined; no file for other values.
 Caller placeOf(JSContext* ctx, JSValueConst function);

@@ -1267,24 +1267,25 @@ TEST(TextTest, CarriesEveryByteAsOneCodeUnit) {
   std::string bytes;
   for (int i = 0; i < 256; ++i) bytes += static_cast<char>(i);
   const Value string = newByteString(world.ctx(), bytes);
-  std::string back;
-  ASSERT_TRUE(toByteString(world.ctx(), string.get(), back));
-  EXPECT_EQ(back, bytes);
+  ByteString back;
+  ASSERT_TRUE(back.read(world.ctx(), string.get()));
+  EXPECT_EQ(back.get(), bytes);
   const Value empty = newByteString(world.ctx(), "");
-  ASSERT_TRUE(toByteString(world.ctx(), empty.get(), back));
-  EXPECT_EQ(back, "");
+  ASSERT_TRUE(back.read(world.ctx(), empty.get()));
+  EXPECT_EQ(back.get(), "");
 }
 
 TEST(TextTest, RefusesCodeUnitsAboveAByte) {
   World world;
-  std::string out;
-  EXPECT_FALSE(toByteString(world.ctx(), newUtf8(world.ctx(), "a\xC4\x80").get(), out)); // U+0100
-  EXPECT_TRUE(toByteString(world.ctx(), newUtf8(world.ctx(), "a\xC3\xBF").get(), out));  // U+00FF
-  EXPECT_EQ(out, "a\xFF");
+  ByteString out;
+  EXPECT_FALSE(out.read(world.ctx(), newUtf8(world.ctx(), "a\xC4\x80").get())); // U+0100
+  const Value highest = newUtf8(world.ctx(), "a\xC3\xBF");                        // U+00FF
+  EXPECT_TRUE(out.read(world.ctx(), highest.get()));
+  EXPECT_EQ(out.get(), "a\xFF");
   const uint16_t narrow[] = {'a', 0xFF};
-  EXPECT_TRUE(toByteString(
-      world.ctx(), Value(world.ctx(), JS_NewStringUTF16(world.ctx(), narrow, 2)).get(), out));
-  EXPECT_EQ(out, "a\xFF");
+  const Value wide(world.ctx(), JS_NewStringUTF16(world.ctx(), narrow, 2));
+  EXPECT_TRUE(out.read(world.ctx(), wide.get()));
+  EXPECT_EQ(out.get(), "a\xFF");
 }
 
 TEST(TextTest, ReadsStringsThatAreMadeOfPieces) {
@@ -1293,11 +1294,11 @@ TEST(TextTest, ReadsStringsThatAreMadeOfPieces) {
              "'x'.repeat(1000) + '\\xe9'; return s; }");
   Entry entry(world.runtime(), kAmple, 1);
   const Value rope = world.call("run");
-  std::string out;
-  ASSERT_TRUE(toByteString(world.ctx(), rope.get(), out));
-  EXPECT_EQ(out.size(), 30030u);
-  EXPECT_EQ(out[1000], '\xe9');
-  EXPECT_EQ(out[30029], '\xe9');
+  ByteString out;
+  ASSERT_TRUE(out.read(world.ctx(), rope.get()));
+  EXPECT_EQ(out.get().size(), 30030u);
+  EXPECT_EQ(out.get()[1000], '\xe9');
+  EXPECT_EQ(out.get()[30029], '\xe9');
 }
 
 TEST(TextTest, ReplacesBadBytesAndLoneSurrogates) {

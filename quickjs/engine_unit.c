@@ -55,6 +55,28 @@ void fairlead_drop_jobs(JSRuntime* rt, const uint64_t* owner, JSContext* ctx) {
   }
 }
 
+bool fairlead_as_made(JSContext* ctx, JSValueConst object, bool extensible) {
+  JSObject* p = JS_VALUE_GET_OBJ(object);
+  return JS_REF_COUNT(p) == 1 && p->shape->prop_count == 0 && p->first_weak_ref == NULL &&
+         p->extensible == extensible && !p->is_prototype &&
+         p->shape->proto == JS_VALUE_GET_OBJ(ctx->class_proto[p->class_id]);
+}
+
+int fairlead_arguments_seen(JSValueConst function) {
+  if (JS_VALUE_GET_TAG(function) != JS_TAG_OBJECT) return INT_MAX;
+  JSObject* p = JS_VALUE_GET_OBJ(function);
+  if (!js_class_has_bytecode(p->class_id)) return INT_MAX;
+  JSFunctionBytecode* b = p->u.func.function_bytecode;
+  const uint8_t* code = b->byte_code_buf;
+  for (int at = 0; at < b->byte_code_len; at += short_opcode_info(code[at]).size) {
+    if (code[at] == OP_rest ||
+        (code[at] == OP_special_object && (code[at + 1] == OP_SPECIAL_OBJECT_ARGUMENTS ||
+                                           code[at + 1] == OP_SPECIAL_OBJECT_MAPPED_ARGUMENTS)))
+      return INT_MAX;
+  }
+  return b->arg_count;
+}
+
 size_t fairlead_heap_bytes(JSRuntime* rt) { return rt->malloc_state.malloc_size; }
 
 bool fairlead_charge(JSRuntime* rt, size_t before, size_t after) {
@@ -67,10 +89,9 @@ bool fairlead_charge(JSRuntime* rt, size_t before, size_t after) {
   return true;
 }
 
-bool fairlead_refused(JSRuntime* rt, uint64_t* owner) {
-  *owner = rt->fairlead_refused_owner;
-  return rt->fairlead_refused;
-}
+const bool* fairlead_refused(JSRuntime* rt) { return &rt->fairlead_refused; }
+
+uint64_t fairlead_refused_owner(JSRuntime* rt) { return rt->fairlead_refused_owner; }
 
 void fairlead_seed(JSContext* ctx, uint32_t seed) { ctx->hash_seed = seed; }
 
@@ -84,6 +105,15 @@ JSValue fairlead_new_string8(JSContext* ctx, const char* bytes, size_t length) {
   if (length == 0) return js_empty_string(ctx->rt);
   if (length > JS_STRING_LEN_MAX) return JS_ThrowRangeError(ctx, "invalid string length");
   return js_new_string8_len(ctx, bytes, (int)length);
+}
+
+bool fairlead_byte_string(JSValueConst value, const char** bytes, size_t* length) {
+  if (JS_VALUE_GET_TAG(value) != JS_TAG_STRING) return false;
+  JSString* p = JS_VALUE_GET_STRING(value);
+  if (p->is_wide_char) return false;
+  *bytes = strv(p);
+  *length = p->len;
+  return true;
 }
 
 bool fairlead_flat_string(JSValueConst string, const void** units, size_t* length, bool* wide) {

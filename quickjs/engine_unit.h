@@ -34,8 +34,10 @@ size_t fairlead_heap_bytes(JSRuntime* rt);
 /// Counts memory outside the heap as if it were in it: `before` bytes became `after`. False: it is
 /// refused like an allocation, and nothing has changed.
 bool fairlead_charge(JSRuntime* rt, size_t before, size_t after);
-/// Whether an allocation was refused, and whose code wanted it.
-bool fairlead_refused(JSRuntime* rt, uint64_t* owner);
+/// Where it stands whether an allocation was refused.
+const bool* fairlead_refused(JSRuntime* rt);
+/// Whose code wanted that memory.
+uint64_t fairlead_refused_owner(JSRuntime* rt);
 
 /// Seeds the hashes of Map and Set, which the engine itself seeds from the clock.
 void fairlead_seed(JSContext* ctx, uint32_t seed);
@@ -49,6 +51,8 @@ int fairlead_link_module(JSContext* ctx, JSValueConst module);
 
 /// A string of code units 0-255.
 JSValue fairlead_new_string8(JSContext* ctx, const char* bytes, size_t length);
+/// The code units of a string that is stored in one piece of bytes; false for any other value.
+bool fairlead_byte_string(JSValueConst value, const char** bytes, size_t* length);
 /// The code units of a string that is stored in one piece, 8 or 16 bits wide; false for a rope.
 bool fairlead_flat_string(JSValueConst string, const void** units, size_t* length, bool* wide);
 /// Copies at most `capacity` code units from the string's begin; allocates nothing. Gives their
@@ -86,6 +90,10 @@ JSValueConst fairlead_iterator_prototype(JSContext* ctx);
 
 // --- Classes ---
 
+/// Whether an object of an embedder's class is held once, and is as JS_NewObjectClass made it but
+/// for its opaque pointer and, where `extensible` is false, JS_PreventExtensions.
+bool fairlead_as_made(JSContext* ctx, JSValueConst object, bool extensible);
+
 /// Gives a prototype its Symbol.toStringTag. Negative with an exception pending.
 int fairlead_set_tag(JSContext* ctx, JSValueConst prototype, const char* tag);
 
@@ -104,6 +112,9 @@ size_t fairlead_string_length(JSValueConst string);
 /// none), file and place. Borrows name and file. False when there are fewer.
 bool fairlead_caller(JSContext* ctx, uint32_t index, JSValueConst* name, JSAtom* file, int* line,
                      int* column);
+
+/// How many of its arguments a function can see; INT_MAX when that cannot be told.
+int fairlead_arguments_seen(JSValueConst function);
 
 /// Where a function of a script is defined. Borrows the file's name. False for other values.
 bool fairlead_function_place(JSValueConst function, JSAtom* file, int* line, int* column);

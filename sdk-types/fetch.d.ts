@@ -16,7 +16,8 @@ interface FetchInit extends RequestInit {
 }
 
 /**
- * Calls a cluster of Envoy and gives its answer as soon as the headers are there; the body follows.
+ * Calls a cluster of Envoy and gives its answer when the headers are there, or, where `content-length` says that it is
+ * no longer than 16 KiB, when it is whole.
  *
  * The host of the URL names the cluster: it must be among the `clusters` of the filter's config. Scheme and port do not
  * choose it. The call starts when the script has returned to its first `await`; Envoy's own time limit is off. An answer

@@ -186,7 +186,7 @@ export interface Filter<Config = unknown, State extends object = Record<string, 
    * });
    * @throws E_RETURN_VALUE when it returns something else
    * @throws E_RETURN_REQUEST when it returns a Request
-   * @throws E_RETURN_FETCHED when it returns the answer of a fetch whose body has not arrived
+   * @throws E_RETURN_FETCHED when it returns the answer of a fetch that has a body
    */
   onRequest?(
     request: IncomingRequest,
@@ -211,7 +211,7 @@ export interface Filter<Config = unknown, State extends object = Record<string, 
    * });
    * @throws E_RETURN_VALUE when it returns something else
    * @throws E_RETURN_REQUEST when it returns a Request
-   * @throws E_RETURN_FETCHED when it returns the answer of a fetch whose body has not arrived
+   * @throws E_RETURN_FETCHED when it returns the answer of a fetch that has a body
    */
   onResponse?(
     response: IncomingResponse,
