@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { build } from '../bundler/index.ts';
-import { expectRefused, fairlead, request, validate, withEnvoy, type Envoy, type JsonObject } from './harness.ts';
+import { expectRefused, fairlead, placeOf, request, validate, withEnvoy, type Envoy, type JsonObject } from './harness.ts';
 
 let folder: string;
 let compiled: Buffer;
@@ -87,14 +87,13 @@ export function deep(text: Text): never {
         expect(await request(envoy, path)).toMatchObject({ status: 500 });
         const entry = await envoy.waitForLog(({ message }) => message.includes(`at ${path}`));
         expect(entry.message).toMatch(/\(lib\/deep\.ts:5:\d+\)/);
-        expect(entry.file).toMatch(/lib\/deep\.ts$/);
-        expect(entry.line).toBe(5);
+        expect(placeOf(entry)).toEqual({ file: expect.stringMatching(/lib\/deep\.ts$/) as string, line: 5 });
         expect(entry.message).toMatch(/fail\.ts:10:\d+/);
         expect(entry.message).not.toMatch(/fail\.js/);
       }
       await request(envoy, '/log');
       const line = await envoy.waitForLog(({ message }) => message.includes('here I am'));
-      expect([line.file, line.line]).toEqual([expect.stringMatching(/fail\.ts$/), 8]);
+      expect(placeOf(line)).toEqual({ file: expect.stringMatching(/fail\.ts$/) as string, line: 8 });
     });
   });
 

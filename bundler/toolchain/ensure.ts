@@ -24,8 +24,8 @@ export interface Wanted {
   readonly bench?: boolean;
   /** build/asan/fairlead_tests; needs the machine's g++ and GoogleTest. */
   readonly asan?: boolean;
-  /** True: an Envoy to run, the pinned one unless ENVOY_BIN names another. A version: that pinned release. */
-  readonly envoy?: boolean | string;
+  /** True: an Envoy to run, the pinned one unless ENVOY_BIN names another. Versions: those pinned releases. */
+  readonly envoy?: boolean | readonly string[];
 }
 
 /** What a preset needs of third parties. All presets read the built-ins that the release build compiles. */
@@ -53,8 +53,8 @@ export async function ensure(wanted: Wanted): Promise<void> {
 }
 
 function envoyPins(envoy: Wanted['envoy']): string[] {
-  if (typeof envoy === 'string') return [`envoy-${envoy}`];
   if (!envoy) return [];
+  if (envoy !== true) return envoy.map((version) => `envoy-${version}`);
   const own = process.env['ENVOY_BIN'];
   if (!own) return [`envoy-${defaultEnvoyVersion}`];
   if (!existsSync(own)) throw new SetupError(`ENVOY_BIN names ${own}, which is not there`);

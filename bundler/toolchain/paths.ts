@@ -11,6 +11,9 @@ const thirdParty = join(buildDir, 'third-party');
 /** The Envoy release that is used where none is named. */
 export const defaultEnvoyVersion = '1.40.0';
 
+/** The Envoy releases that fairlead promises to run in; each is pinned. */
+export const envoyVersions = ['1.38.3', '1.39.3', defaultEnvoyVersion] as const;
+
 /** Where everything that set-up fetches and builds lies. */
 export const paths = {
   repoRoot,

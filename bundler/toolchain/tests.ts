@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 import { ensure } from './ensure.ts';
 import { GoogleTestReader } from './googletest.ts';
-import { paths } from './paths.ts';
+import { defaultEnvoyVersion, envoyVersions, paths } from './paths.ts';
 import { runForCode, tailOf } from './process.ts';
 import { seconds } from './progress.ts';
 
@@ -21,8 +21,9 @@ interface Count {
 }
 
 /**
- * Sets up, then runs every test: C++ unit tests, type checks, vitest. One line a suite; the last line counts. Arguments
- * go to vitest, which then runs alone (`npm test -- test/headers.test.ts`). Returns the exit code.
+ * Sets up, then runs every test: C++ unit tests, type checks, vitest with each Envoy release. One line a suite; the last
+ * line counts. Arguments go to vitest, which then runs alone (`npm test -- test/headers.test.ts`) and with the default
+ * release, unless they name projects (`--project 'envoy-*'`). Returns the exit code.
  */
 export async function runTests(vitestArgs: readonly string[]): Promise<number> {
   const total: Count = { passed: 0, failed: 0, skipped: 0 };
@@ -31,12 +32,16 @@ export async function runTests(vitestArgs: readonly string[]): Promise<number> {
   };
   const onlyVitest = vitestArgs.length > 0;
   const hasCompiler = onlyVitest || machineCanCompileTests();
-  await ensure({ release: true, wasm: true, asan: hasCompiler && !onlyVitest, envoy: true });
+  const defaultRelease = onlyVitest && !vitestArgs.some((arg) => arg.startsWith('--project'));
+  const ownEnvoy = Boolean(process.env['ENVOY_BIN']);
+  const envoy = defaultRelease || ownEnvoy ? true : envoyVersions;
+  await ensure({ release: true, wasm: true, asan: hasCompiler && !onlyVitest, envoy });
   if (!onlyVitest) {
     if (hasCompiler) add(await runUnitTests());
     for (const project of typeScriptProjects()) add(await checkTypes(project));
   }
-  add(await runVitest(vitestArgs));
+  const projects = defaultRelease && !ownEnvoy ? ['--project=once', `--project=envoy-${defaultEnvoyVersion}`] : [];
+  add(await runVitest([...projects, ...vitestArgs]));
   const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : '';
   console.log(`\n${total.passed} passed, ${total.failed} failed${skipped}`);
   if (!hasCompiler) {

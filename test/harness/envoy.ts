@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,7 @@ import { waitFor, within } from './wait.ts';
 
 /** How an Envoy is run; what it serves is in `TrafficOptions`. */
 export interface EnvoyOptions extends TrafficOptions {
-  /** Release of the stock Envoy; `ENVOY_BIN` wins over it. */
+  /** Release of the stock Envoy; the one that the tests run with by default. */
   version?: string;
   /** Worker threads; one by default, so that requests meet the same runtime. */
   concurrency?: number;
@@ -60,6 +60,14 @@ export interface Update {
   /** Log entries written from the change to the verdict. */
   entries: LogEntry[];
 }
+
+/** The minor version of the Envoy that the tests run with: 38 for 1.38.3. */
+export const envoyMinor = ((): number => {
+  const text = execFileSync(paths.envoyBinary(), ['--version'], { encoding: 'utf8' });
+  const minor = /\/1\.(\d+)\.\d+\//.exec(text)?.[1];
+  if (minor === undefined) throw new Error(`not a version of Envoy 1: ${text}`);
+  return Number(minor);
+})();
 
 const startLimitMs = 20_000;
 const stopLimitMs = 20_000;

@@ -40,6 +40,16 @@ export function formatLogEntry(entry: LogEntry): string {
   return `[${entry.level}][${entry.logger}] ${entry.message}${place}`;
 }
 
+/**
+ * Where in a script a line of fairlead's comes from. Envoy shows that beside the entry since 1.40; older ones show a file
+ * of their own there, and the place stands in the message.
+ */
+export function placeOf(entry: LogEntry): { file: string; line: number } {
+  if (!entry.file.endsWith('.cc')) return { file: entry.file, line: entry.line };
+  const [, file, line] = /\(([^\s():]+):(\d+)(?::\d+)?\)/.exec(entry.message) ?? [];
+  return { file: file ?? '', line: Number(line ?? 0) };
+}
+
 /** What fairlead says when a config is refused or a hook ends badly. */
 export interface Fault {
   filterName: string;
