@@ -75,24 +75,6 @@ uint32_t grpcStatus(uint32_t httpStatus) {
   }
 }
 
-/** A grpc-message is percent-encoded (gRPC over HTTP/2, "Responses"). */
-std::string grpcMessage(std::string_view text) {
-  constexpr char kHex[] = "0123456789ABCDEF";
-  constexpr size_t kMaxMessageBytes = 1024;
-  std::string encoded;
-  for (const char c : text.substr(0, kMaxMessageBytes)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte < 0x7f && c != '%') {
-      encoded += c;
-    } else {
-      encoded += '%';
-      encoded += kHex[byte >> 4];
-      encoded += kHex[byte & 15];
-    }
-  }
-  return encoded;
-}
-
 std::string_view describeReturn(JSValueConst value) {
   if (JS_IsString(value))
     return "a string";
@@ -426,23 +408,17 @@ void Stream::sendReply(uint32_t status, std::span<const HeaderField> headers, st
     host_.sendResponse(status, headers, body, details);
     return;
   }
-  // A gRPC caller reads grpc-status only. Envoy's own local reply would say 0.
+  // A gRPC caller reads grpc-status only, and Envoy says 0 unless there is one. The rest is Envoy's:
+  // it makes the body the grpc-message. A reply by hand would crash it in an upstream chain.
   const std::string code = std::to_string(grpcStatus(status));
-  const std::string message = grpcMessage(body);
-  std::vector<HeaderField> fields = {{":status", "200"}, {"content-type", "application/grpc"}};
-  bool ownStatus = false;
-  for (const HeaderField& field : headers) {
-    if (field.name == "content-type")
-      continue;
-    ownStatus = ownStatus || field.name == "grpc-status";
-    fields.push_back(field);
-  }
-  if (!ownStatus) {
+  std::vector<HeaderField> fields(headers.begin(), headers.end());
+  const auto isStatus = [](const HeaderField& field) { return field.name == "grpc-status"; };
+  const bool ownStatus = std::any_of(fields.begin(), fields.end(), isStatus);
+  if (!ownStatus)
     fields.push_back({"grpc-status", code});
-    if (!message.empty())
-      fields.push_back({"grpc-message", message});
-  }
-  host_.sendResponseHeaders(fields, true);
+  constexpr size_t kMaxMessageBytes = 1024;
+  host_.sendResponse(status, fields, ownStatus ? std::string_view() : body.substr(0, kMaxMessageBytes),
+                     details);
 }
 
 // --- Failures ---
