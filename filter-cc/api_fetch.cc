@@ -64,11 +64,13 @@ js::Value rejectedNow(JSContext* ctx) {
 /** The native listener on a fetch's signal: gets the reason; `data` is the stream's id. */
 JSValue onFetchAborted(JSContext* ctx, JSValueConst, int argc, JSValueConst* argv, int magic,
                        JSValueConst* data) {
-  int64_t id = 0;
-  JS_ToBigInt64(ctx, &id, data[0]);
-  if (Stream* stream = Runtime::from(ctx).findStream(static_cast<uint64_t>(id)))
-    stream->cancelFetch(static_cast<uint32_t>(magic), argc > 0 ? argv[0] : JS_UNDEFINED);
-  return JS_UNDEFINED;
+  return bind::barrier(ctx, "fetch", [&] {
+    int64_t id = 0;
+    JS_ToBigInt64(ctx, &id, data[0]);
+    if (Stream* stream = Runtime::from(ctx).findStream(static_cast<uint64_t>(id)))
+      stream->cancelFetch(static_cast<uint32_t>(magic), argc > 0 ? argv[0] : JS_UNDEFINED);
+    return JS_UNDEFINED;
+  });
 }
 
 /** Checks everything about a call that can be checked before it is sent. */
@@ -198,6 +200,8 @@ uint32_t Stream::fetchesInFlight() {
 }
 
 Fetch* Stream::fetchById(uint32_t id) {
+  if (rare_ == nullptr)
+    return nullptr;
   const auto found = std::find_if(rare().fetches.begin(), rare().fetches.end(), [&](const auto& fetch) {
     return fetch->id == id && fetch->state != Fetch::State::Done;
   });
@@ -205,6 +209,8 @@ Fetch* Stream::fetchById(uint32_t id) {
 }
 
 Fetch* Stream::fetchByCallout(uint64_t calloutId) {
+  if (rare_ == nullptr)
+    return nullptr;
   const auto found = std::find_if(rare().fetches.begin(), rare().fetches.end(), [&](const auto& fetch) {
     return fetch->calloutId == calloutId && fetch->state != Fetch::State::Done &&
            fetch->state != Fetch::State::Recorded;
@@ -221,6 +227,7 @@ void Stream::actOnFetches() {
   if (actingOnFetches_)
     return;  // a call that nests; the outer loop sees what it left
   actingOnFetches_ = true;
+  // An exception ends the stream, which has no use for the flag then.
   // Starting and resetting can nest, and so add to the list; nothing is taken from it meanwhile.
   for (size_t i = 0; !ended_ && i < rare().fetches.size(); ++i) {
     Fetch& fetch = *rare().fetches[i];
@@ -369,13 +376,11 @@ void Stream::onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> h
   }
   if (status < 200)
     return;  // an informational answer: the final one follows
-  const StreamRef keep(*this);
   const bool follow = isRedirect(status) && !location.empty() && fetch->redirect != "manual";
   if (follow) {
     redirectFetch(*fetch, status, std::string(location));
     return;
   }
-  fetch->state = Fetch::State::AwaitBody;
   fetch->answer = BodySource::open(runtime_->engine());
   auto data = std::make_unique<ResponseData>();
   data->status = status;
@@ -387,6 +392,7 @@ void Stream::onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> h
     own->assign(runtime_->engine(), std::move(lines));
     own->freeze();
   }
+  fetch->state = Fetch::State::AwaitBody;
   // A stream that goes on at the headers may end before the rest has come, and the connection of a
   // call that is broken off is lost: what is short is waited for.
   if (!endStream && bodyBytes && *bodyBytes <= kShortFetchBodyBytes) {
@@ -426,7 +432,6 @@ void Stream::onCalloutData(uint64_t calloutId, std::span<const std::string_view>
   Fetch* fetch = fetchByCallout(calloutId);
   if (fetch == nullptr || !canRunScript() || fetch->state != Fetch::State::AwaitBody)
     return;
-  const StreamRef keep(*this);
   for (const std::string_view piece : pieces) {
     if (fetch->answer->bytes().size() + piece.size() > kMaxFetchBodyBytes) {
       rejectFetch(*fetch, ErrorCode::E_BODY_LIMIT, "fetch",
@@ -443,7 +448,6 @@ void Stream::onCalloutComplete(uint64_t calloutId) {
   Fetch* fetch = fetchByCallout(calloutId);
   if (fetch == nullptr || !canRunScript() || fetch->state != Fetch::State::AwaitBody)
     return;
-  const StreamRef keep(*this);
   runtime_->run(*this, budget(), [&] { completeFetch(*fetch); }, [](js::Entry&) {});
 }
 
@@ -451,7 +455,6 @@ void Stream::onCalloutReset(uint64_t calloutId) {
   Fetch* fetch = fetchByCallout(calloutId);
   if (fetch == nullptr || !canRunScript())
     return;
-  const StreamRef keep(*this);
   fetch->calloutId = 0;
   rejectFetch(*fetch, ErrorCode::E_FETCH_RESET, fetch->cluster);
 }

@@ -98,6 +98,8 @@ void Stream::removeTimer(uint32_t timerId) {
 }
 
 void Stream::fireTimers(uint64_t nowNs) {
+  if (rare_ == nullptr)
+    return;
   // Timers that a callback starts wait for the next wake, even with a delay of 0.
   const uint32_t firstNew = nextId_;
   while (canRunScript()) {

@@ -47,9 +47,23 @@ std::vector<ModuleHeader> toModule(std::span<const HeaderField> fields) {
   return headers;
 }
 
+/** Answers 500 for a stream that cannot be asked for its policy any more. */
+void answerStandIn(void* envoy) noexcept {
+  envoy_dynamic_module_callback_http_send_response(envoy, kStandInStatus, nullptr, 0, {nullptr, 0},
+                                                   toModule(kStandInDetails));
+}
+
+/** Which worker this thread is: Envoy tells only for a filter that is alive. */
+uint32_t workerIndexOf(void* envoy) {
+  static thread_local const uint32_t index =
+      envoy_dynamic_module_callback_http_filter_get_worker_index(envoy);
+  return index;
+}
+
 class EnvoyStream final : public HostStream {
 public:
-  EnvoyStream(void* envoy, const FilterConfig& config) : envoy_(envoy), stream_(*this, config) {}
+  EnvoyStream(void* envoy, const FilterConfig& config)
+      : envoy_(envoy), workerIndex_(workerIndexOf(envoy)), stream_(*this, config) {}
 
   ~EnvoyStream() override { onDestroy(); }
 
@@ -64,6 +78,14 @@ public:
     }
     envoy_ = nullptr;
   }
+
+  /** A hook has thrown: nobody knows what the stream is at, so it ends, and nothing of it goes on. */
+  void failClosed() noexcept {
+    failedClosed_ = true;
+    if (envoy_ != nullptr && !answered_)
+      answerStandIn(envoy_);
+  }
+  bool failedClosed() const { return failedClosed_; }
 
   std::optional<HeaderLookup> header(HeaderMap map, std::string_view name, size_t index) override {
     EnvoyBuffer value{nullptr, 0};
@@ -119,6 +141,7 @@ public:
     if (envoy_ == nullptr)
       return;
     std::vector<ModuleHeader> fields = toModule(headers);
+    answered_ = true;
     envoy_dynamic_module_callback_http_send_response(envoy_, status, fields.data(), fields.size(),
                                                      toModule(body), toModule(details));
   }
@@ -127,6 +150,7 @@ public:
     if (envoy_ == nullptr)
       return;
     std::vector<ModuleHeader> fields = toModule(headers);
+    answered_ = true;
     envoy_dynamic_module_callback_http_send_response_headers(envoy_, fields.data(), fields.size(),
                                                              endStream);
   }
@@ -170,9 +194,7 @@ public:
     Keeper::instance().set(*wake_, deadlineNs);
   }
 
-  uint32_t workerIndex() override {
-    return envoy_dynamic_module_callback_http_filter_get_worker_index(envoy_);
-  }
+  uint32_t workerIndex() override { return workerIndex_; }
 
   void release() override { delete this; }
 
@@ -182,6 +204,9 @@ private:
   }
 
   void* envoy_;
+  const uint32_t workerIndex_;
+  bool answered_ = false;
+  bool failedClosed_ = false;
   void* scheduler_ = nullptr;
   std::optional<Keeper::Entry> wake_;
   Stream stream_;
@@ -196,12 +221,6 @@ EnvoyStream* streamOf(const void* filter) {
 
 void logCritical(std::string_view text) noexcept {
   envoy_dynamic_module_callback_log(static_cast<int>(LogLevel::Critical), toModule(text));
-}
-
-/** Answers 500 for a stream that cannot be asked for its policy any more. */
-void answerStandIn(void* envoy) noexcept {
-  envoy_dynamic_module_callback_http_send_response(envoy, kStandInStatus, nullptr, 0, {nullptr, 0},
-                                                   toModule(kStandInDetails));
 }
 
 /** Runs a hook's body; what it throws is logged, and `failed` gives the hook's answer. */
@@ -233,27 +252,29 @@ int onData(const char* hook, void* envoy, const void* filter, int stop, Event&& 
     answerStandIn(envoy);
     return stop;
   }
+  if (host->failedClosed())
+    return stop;
+  const StreamRef keep(host->stream());
   return barrier(
-      hook,
+      hook, [&] { return static_cast<int>(event(host->stream())); },
       [&] {
-        const StreamRef keep(host->stream());
-        return static_cast<int>(event(host->stream()));
-      },
-      [&] {
-        answerStandIn(envoy);
+        host->failClosed();
         return stop;
       });
 }
 
-/** An event that needs no answer. */
+/** An event that needs no answer; what it throws ends the stream. */
 template <class Event> void onEvent(const char* hook, const void* filter, Event&& event) noexcept {
   EnvoyStream* host = streamOf(filter);
-  if (host == nullptr)
+  if (host == nullptr || host->failedClosed())
     return;
-  barrier(hook, [&] {
-    const StreamRef keep(host->stream());
-    event(host->stream());
-  });
+  const StreamRef keep(host->stream());
+  barrier(hook, [&] { event(host->stream()); }, [&] { host->failClosed(); });
+}
+
+/** The end of a stream, however it came. */
+void endStream(const char* hook, EnvoyStream& host) noexcept {
+  barrier(hook, [&] { host.stream().onComplete(); });
 }
 
 constexpr int kStopHeaders = static_cast<int>(HeadersStatus::StopIteration);
@@ -339,18 +360,19 @@ FAIRLEAD_EXPORT const void* envoy_dynamic_module_on_http_filter_new(const void* 
 }
 
 FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_stream_complete(void*, const void* filter) {
-  onEvent("http_filter_stream_complete", filter, [](Stream& stream) { stream.onComplete(); });
+  if (EnvoyStream* host = streamOf(filter))
+    endStream("http_filter_stream_complete", *host);
 }
 
 FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_destroy(const void* filter) {
   EnvoyStream* host = streamOf(filter);
   if (host == nullptr)
     return;
-  barrier("http_filter_destroy", [&] {
-    host->stream().onComplete();
-    host->onDestroy();
-    host->stream().unref();
-  });
+  // A filter in a cluster's upstream chain gets no stream_complete. What its callbacks would reach
+  // may be gone by now, so its end finds nothing to read.
+  host->onDestroy();
+  endStream("http_filter_destroy", *host);
+  host->stream().unref();
 }
 
 FAIRLEAD_EXPORT int envoy_dynamic_module_on_http_filter_request_headers(void* envoy,

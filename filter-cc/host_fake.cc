@@ -625,8 +625,9 @@ template <class Body> bool Exchange::hook(HookCall& call, Body&& body) {
   if (filter_ == nullptr)
     return false;
   const FakeEnvoy::Turn turn(envoy_);
+  const StreamRef keep(filter_->stream());
   running_.push_back({call.kind, call.direction});
-  body(filter_->stream());
+  body(*keep);
   if (filter_ != nullptr && filter_->stream().scriptRuns())
     violate("a hook returned with the script on the stack");
   if (filter_ != nullptr && probeForTest)

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <exception>
 #include <utility>
 
 #include "filter-cc/host.h"
@@ -17,6 +18,8 @@ namespace {
 constexpr uint64_t kNsPerMs = 1'000'000;
 /** A Runtime that a script keeps overrunning is not made anew more often than this. */
 constexpr uint64_t kMinRebuildNs = 1'000 * kNsPerMs;
+/** Objects of a class that wait for the next stream. */
+constexpr size_t kMaxSpare = 16;
 
 // Bytecode of builtins/*.ts, made by the build.
 namespace embedded {
@@ -484,8 +487,10 @@ uint64_t Runtime::idOf(const Stream& stream) { return stream.id(); }
 
 uint64_t Runtime::addStream(Stream& stream) {
   if (freePlaces_.empty()) {
-    freePlaces_.push_back(static_cast<uint32_t>(places_.size()));
+    // With room for all: giving a place back must not fail.
+    freePlaces_.reserve(places_.size() + 1);
     places_.emplace_back();
+    freePlaces_.push_back(static_cast<uint32_t>(places_.size() - 1));
   }
   const uint32_t index = freePlaces_.back();
   freePlaces_.pop_back();
@@ -508,9 +513,9 @@ Stream* Runtime::findStream(uint64_t id) const {
 void Runtime::recordAction(Stream& stream) {
   if (stream.queuedToAct)
     return;
+  toAct_.push_back(&stream);
   stream.queuedToAct = true;
   stream.ref();
-  toAct_.push_back(&stream);
 }
 
 void Runtime::finish(js::Entry& entry, Stream* stream) {
@@ -569,6 +574,38 @@ void Runtime::onFault(js::Fault fault, uint64_t owner) {
   }
 }
 
+namespace {
+
+/** Sets a flag until the end of the block, however that comes. */
+class Acting {
+public:
+  explicit Acting(bool& acting) : acting_(acting) { acting_ = true; }
+  ~Acting() { acting_ = false; }
+  Acting(const Acting&) = delete;
+  Acting& operator=(const Acting&) = delete;
+
+private:
+  bool& acting_;
+};
+
+/** One stream's exception must not keep the others from acting. */
+void actOrReset(Stream& stream) {
+#if defined(__cpp_exceptions)
+  try {
+    stream.act();
+  } catch (const std::exception& exception) {
+    // First what needs no memory.
+    stream.host().resetStream("fairlead_internal");
+    host::log(LogLevel::Critical, "fairlead: E_INTERNAL: an exception was stopped", {}, 0);
+    host::log(LogLevel::Critical, exception.what(), {}, 0);
+  }
+#else
+  stream.act();
+#endif
+}
+
+}  // namespace
+
 void Runtime::settleUp(const js::Budget& budget) {
   // Several streams' code can run in one drain, and each can overrun its budget.
   constexpr int kMaxRounds = 8;
@@ -586,16 +623,15 @@ void Runtime::settleUp(const js::Budget& budget) {
   }
   if (acting_)
     return;
-  acting_ = true;
+  const Acting acting(acting_);
   // In the order they asked; acting can add more.
-  for (size_t i = 0; i < toAct_.size(); ++i) {
-    Stream* stream = toAct_[i];
-    stream->queuedToAct = false;
-    stream->act();
+  while (!toAct_.empty()) {
+    const StreamRef stream(*toAct_.front());
+    toAct_.erase(toAct_.begin());
     stream->unref();
+    stream->queuedToAct = false;
+    actOrReset(*stream);
   }
-  toAct_.clear();
-  acting_ = false;
 }
 
 // --- The script's world ---
@@ -621,6 +657,8 @@ JSValueConst Runtime::builtin(Builtin builtin) {
 js::Value Runtime::lend(HostClass cls, NativeData& data) {
   std::vector<js::Value>& spare = spare_[static_cast<size_t>(cls)];
   if (spare.empty()) {
+    // Here, for nothing may fail when a stream ends.
+    spare.reserve(kMaxSpare);
     js::Value object = bind::wrap(*this, cls, &data);
     // The stream's own object is for the script to read: what it wants to keep goes into its state.
     if (cls == HostClass::Context && !object.isException())
@@ -636,7 +674,6 @@ js::Value Runtime::lend(HostClass cls, NativeData& data) {
 void Runtime::giveBack(HostClass cls, js::Value object) {
   if (!object.isObject())
     return;
-  constexpr size_t kMaxSpare = 16;
   JS_SetOpaque(object.get(), nullptr);
   std::vector<js::Value>& spare = spare_[static_cast<size_t>(cls)];
   if (spare.size() < kMaxSpare && js::isAsMade(ctx(), object.get(), cls != HostClass::Context))

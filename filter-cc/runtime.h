@@ -77,13 +77,13 @@ public:
   /** The same for a config that streams come from. */
   Result<const Settings*> settings(const FilterConfig& config);
 
-  /** Keeps a Runtime in use though its last stream may leave meanwhile. */
-  class Hold {
+  /** Keeps a Runtime while somebody still looks at it. */
+  class Stay {
   public:
-    explicit Hold(Runtime& runtime) : runtime_(runtime) { ++runtime_.streams_; }
-    ~Hold() { leave(&runtime_); }
-    Hold(const Hold&) = delete;
-    Hold& operator=(const Hold&) = delete;
+    explicit Stay(Runtime& runtime) : runtime_(runtime) { ++runtime_.streams_; }
+    ~Stay() { leave(&runtime_); }
+    Stay(const Stay&) = delete;
+    Stay& operator=(const Stay&) = delete;
 
   private:
     Runtime& runtime_;
@@ -109,7 +109,7 @@ public:
    */
   template <class Body, class AfterJobs>
   void run(Stream& stream, const js::Budget& budget, Body&& body, AfterJobs&& afterJobs) {
-    const Hold hold(*this);
+    const Stay stay(*this);
     {
       js::Entry entry(*engine_, budget, idOf(stream));
       body();

@@ -90,7 +90,7 @@ std::string_view describeReturn(JSValueConst value) {
 Stream::Stream(HostStream& host, const FilterConfig& config)
     : host_(host), config_(config), context_(*this) {}
 
-Stream::~Stream() = default;
+Stream::~Stream() { detach(); }
 
 // --- Header hooks ---
 
@@ -113,7 +113,6 @@ HeadersStatus Stream::onHeaders(Direction direction, bool endStream) {
     hook.left = true;
     return HeadersStatus::Continue;
   }
-  const StreamRef keep(*this);
   hook.state = HookState::Running;
   if (attach())
     callHook(direction);
@@ -149,7 +148,8 @@ void Stream::detach() {
   if (runtime_ == nullptr)
     return;
   killHandles();
-  runtime_->removeStream(id_);
+  if (id_ != 0)
+    runtime_->removeStream(id_);
   Runtime::leave(std::exchange(runtime_, nullptr));
 }
 
@@ -239,16 +239,18 @@ namespace {
 /** The native reaction on a hook's promise; `data` is the stream's id and the promise. */
 JSValue onHookSettled(JSContext* ctx, JSValueConst, int argc, JSValueConst* argv, int magic,
                       JSValueConst* data) {
-  int64_t id = 0;
-  JS_ToBigInt64(ctx, &id, data[0]);
-  if (Stream* stream = Runtime::from(ctx).findStream(static_cast<uint64_t>(id))) {
-    const bool rejected = (magic & 1) != 0;
-    const auto direction = static_cast<Direction>(magic >> 1);
-    // A rejection keeps the promise: it knows where the throw was.
-    JSValueConst value = rejected ? data[1] : argc > 0 ? argv[0] : JS_UNDEFINED;
-    stream->settle(direction, js::Value::dup(ctx, value), rejected);
-  }
-  return JS_UNDEFINED;
+  return bind::barrier(ctx, "hook", [&] {
+    int64_t id = 0;
+    JS_ToBigInt64(ctx, &id, data[0]);
+    if (Stream* stream = Runtime::from(ctx).findStream(static_cast<uint64_t>(id))) {
+      const bool rejected = (magic & 1) != 0;
+      const auto direction = static_cast<Direction>(magic >> 1);
+      // A rejection keeps the promise: it knows where the throw was.
+      JSValueConst value = rejected ? data[1] : argc > 0 ? argv[0] : JS_UNDEFINED;
+      stream->settle(direction, js::Value::dup(ctx, value), rejected);
+    }
+    return JS_UNDEFINED;
+  });
 }
 
 }  // namespace
@@ -303,7 +305,7 @@ HeadersStatus Stream::finishHook(Direction direction) {
 bool Stream::applySettled(Direction direction) {
   HookRun& hook = run(direction);
   // Sending can end the stream; what is sent lives in the runtime.
-  const Runtime::Hold hold(*runtime_);
+  const Runtime::Stay stay(*runtime_);
   const js::Value value = std::move(hook.value);
   const auto failed = [&](Cause cause, Error error) {
     fail(cause, std::move(error));
@@ -578,12 +580,11 @@ void Stream::armWake() {
   // A wake that comes too early is cheaper than moving it for each timer that goes.
   if (earliest == 0 || ended_ || (wakeAtNs_ != 0 && wakeAtNs_ <= earliest))
     return;
-  wakeAtNs_ = earliest;
   host_.wakeAt(earliest);
+  wakeAtNs_ = earliest;
 }
 
 void Stream::onWake() {
-  const StreamRef keep(*this);
   wakeAtNs_ = 0;
   const uint64_t now = host::monotonicNs();
   fireTimers(now);
@@ -604,7 +605,6 @@ void Stream::onWake() {
 void Stream::onComplete() {
   if (ended_)
     return;
-  const StreamRef keep(*this);
   ended_ = true;
   for (HookRun& hook : hooks_) {
     hook.state = HookState::Done;
@@ -684,6 +684,8 @@ void Stream::killHandles() {
     runtime_->giveBack(HostClass::Response, std::move(responseObject_));
     runtime_->giveBack(HostClass::Headers, std::move(response_->headers));
   }
+  for (HookRun& hook : hooks_)
+    hook.value.reset();
   state_.reset();
   if (rare_ == nullptr)
     return;

@@ -106,7 +106,7 @@ public:
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  // --- Events, from the host ---
+  // --- Events, from the host. It holds a reference during each: any can end the exchange. ---
 
   HeadersStatus onHeaders(Direction direction, bool endStream);
   BodyStatus onBody(Direction direction, bool endStream);

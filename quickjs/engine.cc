@@ -11,6 +11,7 @@
 #include <cctype>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 
 #include "quickjs/engine_unit.h"
 
@@ -439,7 +440,15 @@ void Runtime::onRejection(JSContext* ctx, JSValueConst promise, JSValueConst, bo
     });
   }
   if (rejections.size() == kMaxRejections) return;
+  // The engine is on the stack, and no exception may pass it: at worst a report is lost.
+#if defined(__cpp_exceptions)
+  try {
+    rejections.push_back({Value::dup(ctx, promise), runtime.owner()});
+  } catch (const std::bad_alloc&) {
+  }
+#else
   rejections.push_back({Value::dup(ctx, promise), runtime.owner()});
+#endif
 }
 
 std::vector<Unhandled> Runtime::takeUnhandled() {

@@ -22,6 +22,8 @@ export interface Wanted {
   readonly wasm?: boolean;
   /** With `release`, what the bench needs besides it in build/release: the native filter, the instruction counter. */
   readonly bench?: boolean;
+  /** build/release/faults/libfairlead.so, whose memory a test can make run out. */
+  readonly faults?: boolean;
   /** build/asan/fairlead_tests; needs the machine's g++ and GoogleTest. */
   readonly asan?: boolean;
   /** True: an Envoy to run, the pinned one unless ENVOY_BIN names another. Versions: those pinned releases. */
@@ -42,7 +44,7 @@ const benchTargets = ['bench_native', 'bench_instructions'];
  */
 export async function ensure(wanted: Wanted): Promise<void> {
   const presets = (['release', 'wasm', 'asan'] as const).filter((preset) => wanted[preset]);
-  const extra = wanted.bench ? benchTargets : [];
+  const extra = [...(wanted.bench ? benchTargets : []), ...(wanted.faults ? ['fairlead_faults'] : [])];
   const unlock = await lock();
   try {
     await fetchAll([...(presets.length > 0 ? buildPins : []), ...envoyPins(wanted.envoy)]);

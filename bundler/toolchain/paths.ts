@@ -30,6 +30,8 @@ export const paths = {
   ninja: join(thirdParty, 'ninja', 'ninja'),
   /** The filter for Envoy. */
   soPath: join(buildDir, 'release', 'libfairlead.so'),
+  /** The folder of the same filter with memory that a test can make run out; see test/faults.cc. */
+  faultsFolder: join(buildDir, 'release', 'faults'),
   /** The same core for Node and browsers. */
   wasmPath: join(buildDir, 'wasm', 'fairlead.wasm'),
   /** The C++ unit tests under AddressSanitizer. */

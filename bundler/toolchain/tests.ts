@@ -35,7 +35,7 @@ export async function runTests(vitestArgs: readonly string[]): Promise<number> {
   const defaultRelease = onlyVitest && !vitestArgs.some((arg) => arg.startsWith('--project'));
   const ownEnvoy = Boolean(process.env['ENVOY_BIN']);
   const envoy = defaultRelease || ownEnvoy ? true : envoyVersions;
-  await ensure({ release: true, wasm: true, asan: hasCompiler && !onlyVitest, envoy });
+  await ensure({ release: true, wasm: true, faults: true, asan: hasCompiler && !onlyVitest, envoy });
   if (!onlyVitest) {
     if (hasCompiler) add(await runUnitTests());
     for (const project of typeScriptProjects()) add(await checkTypes(project));

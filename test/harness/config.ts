@@ -88,6 +88,18 @@ export function clusterRoute(prefix: string, cluster: string): JsonObject {
   return { match: { prefix }, route: { cluster } };
 }
 
+const protocolOptions = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+
+/** Settings of a cluster with HTTP filters of its own: its upstream chain. */
+export function upstreamChain(filters: readonly JsonObject[]): JsonObject {
+  const codec = {
+    name: 'codec',
+    typed_config: { '@type': `${extensions}filters.http.upstream_codec.v3.UpstreamCodec` },
+  };
+  const chain = { explicit_http_config: { http_protocol_options: {} }, http_filters: [...filters, codec] };
+  return { typed_extension_protocol_options: { [protocolOptions]: typed(protocolOptions, chain) } };
+}
+
 function cluster(name: string, target: ClusterTarget, bufferLimitBytes?: number): JsonObject {
   const hosts: Json[] = target.port === undefined ? [] : [{ endpoint: { address: socketAddress(target.port) } }];
   // Envoy's default breakers (1,024 requests) would answer for the upstream under load.
@@ -103,9 +115,8 @@ function cluster(name: string, target: ClusterTarget, bufferLimitBytes?: number)
     settings['per_connection_buffer_limit_bytes'] = bufferLimitBytes;
   }
   if (target.http2 === true) {
-    const protocol = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
     settings['typed_extension_protocol_options'] = {
-      [protocol]: typed(protocol, { explicit_http_config: { http2_protocol_options: {} } }),
+      [protocolOptions]: typed(protocolOptions, { explicit_http_config: { http2_protocol_options: {} } }),
     };
   }
   return { ...settings, ...target.settings };

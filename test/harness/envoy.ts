@@ -22,6 +22,8 @@ export interface EnvoyOptions extends TrafficOptions {
   logLevel?: LogLevel;
   /** Folder of `libfairlead.so`; `ENVOY_DYNAMIC_MODULES_SEARCH_PATH`, else the release build, by default. */
   libraryFolder?: string;
+  /** More environment variables for Envoy. */
+  environment?: Record<string, string>;
   /** The listener comes from a watched file: `update()` can then replace it. */
   dynamic?: boolean;
   /** Command and arguments in front of Envoy's own, such as `taskset -c 0`. It must become Envoy, not start it. */
@@ -112,6 +114,7 @@ async function launch(options: EnvoyOptions, extraArguments: string[]): Promise<
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       ...process.env,
+      ...options.environment,
       ENVOY_DYNAMIC_MODULES_SEARCH_PATH: options.libraryFolder ?? libraryFolder,
     },
   });
