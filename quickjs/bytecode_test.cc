@@ -174,7 +174,7 @@ TEST(BytecodeTest, RefusesADamagedEngineId) {
   EXPECT_EQ(codeOf(resealed(behind)), "E_BYTECODE_ENGINE");
 }
 
-TEST(BytecodeTest, RefusesANewerContractAndRunsAnOlderOne) { // H504
+TEST(BytecodeTest, RefusesANewerContractAndRunsAnOlderOne) { // F108 H504
   const Bytes bytes = makeContainer();
   EXPECT_EQ(codeOf(bytes, kContract - 1), "E_BYTECODE_CONTRACT");
   EXPECT_NE(messageOf(bytes, kContract - 1).find("contract 3"), std::string::npos);

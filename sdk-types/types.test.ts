@@ -179,7 +179,7 @@ function findingsIn(texts: ReadonlyMap<string, string>): { file: string; line: n
   }));
 }
 
-describe('the declarations', () => {
+describe('the declarations (F105)', () => {
   test('are sound, every file reachable from the index', () => {
     expect(ts.getPreEmitDiagnostics(program).map(({ messageText }) => messageText)).toEqual([]);
     expect(ownFiles.map(({ fileName }) => fileName).sort()).toEqual([...declarationFiles].sort());
@@ -220,7 +220,7 @@ function problems(found: readonly Declared[], problemOf: (node: ts.Node) => stri
   });
 }
 
-describe('rows and declarations', () => {
+describe('rows and declarations (F105, F108)', () => {
   test('each row is declared', () => {
     expect(rows.map(nameOfRow).filter((name) => !declared.has(name))).toEqual([]);
   });

@@ -730,6 +730,53 @@ describe('a client that leaves', () => {
     });
   });
 
+  test('leaves 200 kinds of kept handle, each of them a typed error in the next stream (F081, R05)', async () => {
+    // Twenty things to do with a handle, each through ten ways to have kept it.
+    const source = `
+      const uses = {
+        get: (h) => h.headers.get("x-secret"), has: (h) => h.headers.has("x-secret"), cookies: (h) => h.headers.getSetCookie(),
+        set: (h) => h.headers.set("x-a", "b"), append: (h) => h.headers.append("x-a", "b"), remove: (h) => h.headers.delete("x-a"),
+        keys: (h) => [...h.headers.keys()], values: (h) => [...h.headers.values()], entries: (h) => [...h.headers.entries()],
+        spread: (h) => [...h.headers], each: (h) => h.headers.forEach(() => {}), copy: (h) => new Headers(h.headers),
+        path: (h) => h.request.path, method: (h) => h.request.method, host: (h) => h.request.host, scheme: (h) => h.request.scheme,
+        url: (h) => h.request.url, write: (h) => { h.request.path = "/x"; }, state: (h) => h.ctx.state, config: (h) => h.ctx.config,
+      };
+      class Holder { #kept; constructor(kept) { this.#kept = kept; } get kept() { return this.#kept; } }
+      const key = {};
+      const ways = {
+        variable: (h) => () => h, array: (h) => { const a = [h]; return () => a[0]; },
+        map: (h) => { const m = new Map([[1, h]]); return () => m.get(1); },
+        set: (h) => { const s = new Set([h]); return () => [...s][0]; },
+        weakMap: (h) => { const w = new WeakMap([[key, h]]); return () => w.get(key); },
+        private: (h) => { const own = new Holder(h); return () => own.kept; },
+        symbol: (h) => { const s = Symbol(); const o = { [s]: h }; return () => o[s]; },
+        bound: (h) => (function () { return this; }).bind(h), generator: (h) => { const g = (function* () { for (;;) yield h; })(); return () => g.next().value; },
+        proxy: (h) => () => ({ request: h.request, headers: h.headers, ctx: h.ctx, __proto__: h }),
+      };
+      let kept;
+      const use = (action) => { try { return "used " + JSON.stringify(action()); } catch (error) { return error.name + " " + error.code; } };
+      export default {
+        onRequest(request, ctx) {
+          if (kept === undefined) {
+            kept = Object.entries(ways).map(([name, way]) => [name, way({ request, headers: request.headers, ctx })]);
+            return;
+          }
+          const outcomes = kept.flatMap(([way, read]) =>
+            Object.entries(uses).map(([name, action]) => [way + " " + name, use(() => action({ __proto__: null, ...read(), request: read().request, headers: read().headers, ctx: read().ctx }))]));
+          return Response.json(outcomes);
+        },
+      };`;
+    await withFilter(source, {}, async (envoy) => {
+      await request(envoy, '/first', { headers: [['x-secret', 'hidden-bytes'], ['cookie', 'a=hidden-bytes']] });
+      await envoy.idle();
+      const answer = await request(envoy, '/second', { headers: [['x-secret', 'other']] });
+      const outcomes = answer.json<[string, string][]>();
+      expect(outcomes).toHaveLength(200);
+      expect(outcomes.filter(([, outcome]) => outcome !== 'TypeError E_DEAD_HANDLE')).toEqual([]);
+      expect(answer.text()).not.toMatch(/hidden|first/);
+    });
+  });
+
   test('half-closes without ending its stream (H601)', async () => {
     const source = `export default { async onRequest(request) { await sleep(20); request.headers.set("x-waited", "1"); } };`;
     await withFilter(source, {}, async (envoy) => {

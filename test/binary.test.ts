@@ -46,7 +46,7 @@ describe('libfairlead.so', () => {
     library = readSharedLibrary(bytes);
   });
 
-  test("exports Envoy's event hooks and nothing else", () => {
+  test("exports Envoy's event hooks and nothing else (F115)", () => {
     const exported = names(library.symbols.filter(({ defined }) => defined));
     expect(exported.filter((name) => !name.startsWith(hookPrefix))).toEqual([]);
     expect(exported).toContain(`${hookPrefix}program_init`);
@@ -55,7 +55,7 @@ describe('libfairlead.so', () => {
     expect(new Set(exported).size).toBe(exported.length);
   });
 
-  test("needs Envoy's callbacks, libc, libm and the loader; all else is weak", async () => {
+  test("needs Envoy's callbacks, libc, libm and the loader; all else is weak (F115)", async () => {
     // Parts of glibc, some of which newer releases have merged into libc.so.6.
     const ofGlibc = /^(libc\.so\.6|libm\.so\.6|libpthread\.so\.0|libdl\.so\.2|ld-linux-[\w-]+\.so\.\d)$/;
     expect(library.needed.filter((name) => !ofGlibc.test(name))).toEqual([]);
@@ -70,7 +70,7 @@ describe('libfairlead.so', () => {
     expect(others.length).toBeGreaterThan(5);
   });
 
-  test(`needs no glibc newer than ${newestGlibc}`, () => {
+  test(`needs no glibc newer than ${newestGlibc} (F115)`, () => {
     const versions = [...library.versionNeeds.values()].flat();
     expect(versions.filter((version) => !version.startsWith('GLIBC_'))).toEqual([]);
     const newest = versions.sort(compareVersions).at(-1) ?? 'none';

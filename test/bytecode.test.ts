@@ -136,7 +136,7 @@ describe('a damaged compiled filter (H501, H502, H504)', () => {
     }
   });
 
-  test('is refused when it comes from another engine, or wants a newer contract', async () => {
+  test('is refused when it comes from another engine, or wants a newer contract (F108)', async () => {
     const otherEngine = Buffer.from(compiled);
     otherEngine.write('0.16.0-0123456789abcdef', 24, 'latin1');
     expect(await refusal(otherEngine)).toBe('E_BYTECODE_ENGINE');

@@ -99,6 +99,38 @@ describe('a good config', () => {
     });
   });
 
+  test('is read, compiled and configured by envoy --mode validate, which tells configure() so (F058)', async () => {
+    const inline = `export default { configure(config, env) { if (env.validating === config.refuseWhen) throw new Error("told"); } };`;
+    const told = (refuseWhen: boolean): JsonObject => fairlead({ inline, config: { refuseWhen } });
+    const validated = await validate({ filters: [told(true)] });
+    expect(validated.exitCode).not.toBe(0);
+    expect(validated.log.faults()).toMatchObject([{ code: 'E_CONFIGURE_THROW', file: 'inline', line: 1 }]);
+    expect((await validate({ filters: [told(false)] })).exitCode).toBe(0);
+    await withEnvoy({ filters: [told(true)] }, async (envoy) => {
+      expect(await request(envoy)).toMatchObject({ status: 200 });
+    });
+  });
+
+  test('runs the language as the engine has it, with top-level await (F104)', async () => {
+    const inline = `
+      const late = await Promise.resolve("late");
+      class Counter { static #made = 0; static { Counter.#made = 1; } get made() { return Counter.#made; } }
+      const results = {
+        late, made: new Counter().made, sorted: [3, 1, 2].toSorted(), last: [1, 2, 3].findLast((n) => n < 3), at: [1, 2].at(-1),
+        grouped: Object.groupBy([1, 2, 3], (n) => (n % 2 ? "odd" : "even")), union: [...new Set([1]).union(new Set([2]))],
+        helpers: [1, 2, 3].values().map((n) => n * 2).drop(1).toArray(), nullish: null ?? 0, big: String(2n ** 64n),
+        named: /(?<year>\\d+)/v.exec("in 2026").groups.year, fromAsync: await Array.fromAsync([Promise.resolve(1), 2]),
+        error: new Error("a", { cause: "b" }).cause, clone: Object.hasOwn({ a: 1 }, "a"),
+      };
+      export default { onRequest() { return Response.json(results); } };`;
+    await withConfig({ inline }, async (envoy) => {
+      expect((await request(envoy)).json()).toEqual({
+        ...{ late: 'late', made: 1, sorted: [1, 2, 3], last: 2, at: 2, grouped: { odd: [1, 3], even: [2] }, union: [1, 2] },
+        ...{ helpers: [4, 6], nullish: 0, big: '18446744073709551616', named: '2026', fromAsync: [1, 2], error: 'b', clone: true },
+      });
+    });
+  });
+
   test('may have an async configure(), and none of the optional keys (F054)', async () => {
     const inline = `export default {
       async configure(config) { await null; return Object.keys(config).length; },
@@ -667,7 +699,8 @@ describe('the console', () => {
         return { level: entry.level, line: placeOf(entry).line, message: entry.message };
       };
       expect(find('log 1')).toMatchObject({ level: 'info', line: 2 });
-      expect(find('log 1').message).toContain('{ a: [ 1, { b: null } ] } x');
+      // Filter and request are named.
+      expect(find('log 1').message).toMatch(/^test: \[[0-9a-f-]{36}\] log 1 \{ a: \[ 1, \{ b: null \} \] \} x/);
       expect(find('info s 5')).toMatchObject({ level: 'info', line: 3 });
       expect(find('warn')).toMatchObject({ level: 'warning', line: 4 });
       expect(find('inside')).toMatchObject({ level: 'error', line: 5 });

@@ -4,7 +4,10 @@
 // Scripts that loop, recurse, grow, never settle or throw: the client gets the policy's answer in bounded
 // time, Envoy says once what happened and where, and the next request to the same worker is served.
 
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { paths } from '../bundler/toolchain/paths.ts';
 import {
   expectRefused,
   fairlead,
@@ -74,7 +77,7 @@ async function expectFault(
   );
 }
 
-describe('a script that does not end', () => {
+describe('a script that does not end (F068)', () => {
   const loops: Record<string, string> = {
     'a plain loop (H101)': `while (true) {}`,
     'a loop in nested try, catch and finally (H101)': `
@@ -202,11 +205,12 @@ describe('a script that does not end', () => {
   });
 });
 
-describe('a script that grows', () => {
+describe('a script that grows (F070)', () => {
   const growths: Record<string, string> = {
     'strings doubled for ever (H120)': `let text = "x"; for (;;) text += text + Math.random();`,
     'a huge repeat (H120)': `const all = []; for (;;) all.push("x".repeat(2 ** 29 - 1).toUpperCase());`,
     'ArrayBuffers of a megabyte (H120)': `const all = []; for (;;) all.push(new ArrayBuffer(1 << 20));`,
+    'arrays of numbers (H120)': `const all = []; for (let i = 0; ; i++) all.push(Array.from({ length: 1_000 }, (_, j) => i + j + 0.5));`,
     'closures in a Map (H120)': `const all = new Map(); for (let i = 0; ; i++) { const big = [i, i, i]; all.set(i, () => big); }`,
     'out of memory, caught and tried again (H118)': `const all = [];
       for (;;) try { for (;;) all.push(new ArrayBuffer(1 << 20)); } catch { continue; }`,
@@ -264,7 +268,7 @@ describe('a script that grows', () => {
   });
 });
 
-describe('a script that recurses', () => {
+describe('a script that recurses (F071)', () => {
   const recursions: Record<string, string> = {
     'into itself (H121)': `const f = () => f() + 1; f();`,
     'mutually (H121)': `const a = () => b() + 1, b = () => a() + 1; a();`,
@@ -333,6 +337,35 @@ describe('a script that makes code', () => {
       for (const name of [direct, indirect]) expect(['TypeError', 'ReferenceError', 'EvalError']).toContain(name);
       expect(Object.keys(rest)).toHaveLength(9);
       for (const [way, name] of Object.entries(rest)) expect([way, name]).toEqual([way, 'TypeError']);
+    });
+  });
+});
+
+describe('a script that looks around', () => {
+  const language = `AggregateError Array ArrayBuffer AsyncDisposableStack BigInt BigInt64Array BigUint64Array Boolean DataView Date
+    DisposableStack Error EvalError Float16Array Float32Array Float64Array Function Infinity Int16Array Int32Array Int8Array
+    Iterator JSON Map Math NaN Number Object Promise Proxy RangeError ReferenceError Reflect RegExp Set String SuppressedError
+    Symbol SyntaxError TypeError URIError Uint16Array Uint32Array Uint8Array Uint8ClampedArray WeakMap WeakSet decodeURI
+    decodeURIComponent encodeURI encodeURIComponent escape eval globalThis isFinite isNaN parseFloat parseInt undefined unescape`;
+  /** What the engine brings beyond the language. */
+  const engine = 'InternalError atob btoa queueMicrotask';
+
+  test('sees the globals that are declared and no others (F079, F105)', async () => {
+    const folder = join(paths.repoRoot, 'sdk-types');
+    const declared = readdirSync(folder)
+      .filter((file) => file.endsWith('.d.ts'))
+      .flatMap((file) => [...readFileSync(join(folder, file), 'utf8').matchAll(/^(?:declare| ) (?:var|function) (\w+)/gm)])
+      .map(([, name]) => name ?? '');
+    expect(declared).toContain('fetch');
+    const source = `export default { onRequest() {
+      const all = [];
+      for (let object = globalThis; object !== Object.prototype; object = Object.getPrototypeOf(object)) all.push(...Reflect.ownKeys(object));
+      return Response.json(all.map(String));
+    } };`;
+    await withFilter(source, async (envoy) => {
+      const names = (await request(envoy)).json<string[]>().filter((name) => name !== 'Symbol(Symbol.toStringTag)');
+      const expected = `${language} ${engine} ${declared.join(' ')}`.split(/\s+/);
+      expect(names.sort()).toEqual([...new Set(expected)].sort());
     });
   });
 });

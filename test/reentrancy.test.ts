@@ -211,13 +211,15 @@ test('a stream that another one wakes or fails ends once, inside that one\'s hoo
   const options = { filters: [fairlead({ inline, limits: { memory_mb: 4, cpu_ms: 1_000 } })], libraryFolder: paths.faultsFolder };
   await withEnvoy({ ...options, errorsExpected: true }, async (own) => {
     for (const [path, woken, waker] of [['/wake', 403, 200], ['/grow', 500, 500]] as const) {
+      // A connection of its own: Envoy ends no stream of the one that it reads from before it has read.
+      const held = await Http2Client.connect(own);
+      const waiting = held.request('/wait');
       const connection = await Http2Client.connect(own);
-      const waiting = connection.request('/wait');
       await waitFor('a held stream', async () => (await own.gauge('downstream_rq_active')) === 1);
       expect((await connection.request(path)).status).toBe(waker);
       expect((await waiting).status).toBe(woken);
       expect((await connection.request('/next')).status).toBe(200);
-      await connection.close();
+      await Promise.all([held.close(), connection.close()]);
     }
     await own.idle();
     const logged = own.logs().filter(({ message }) => /log \/(wait|wake|next)\b/.test(message));

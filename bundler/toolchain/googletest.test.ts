@@ -24,14 +24,30 @@ it('counts what passed, failed and was skipped in each suite and keeps what fail
       '[==========] 4 tests from 2 test suites ran. (9 ms total)\n[  FAILED  ] A.Two\n',
   );
   expect(suites).toEqual([
-    { name: 'A', passed: 1, failed: 1, skipped: 1, elapsedMs: 7, failures: 'A.Two\n  a_test.cc:7: Failure\n  wrong\n' },
-    { name: 'P/B', passed: 0, failed: 1, skipped: 0, elapsedMs: 2, failures: 'P/B.Of/1\n' },
+    {
+      ...{ name: 'A', passed: 1, failed: 1, skipped: 1, elapsedMs: 7, failures: 'A.Two\n  a_test.cc:7: Failure\n  wrong\n' },
+      tests: [
+        { name: 'A.One', passed: true },
+        { name: 'A.Two', passed: false },
+        { name: 'A.Three', passed: false },
+      ],
+    },
+    {
+      ...{ name: 'P/B', passed: 0, failed: 1, skipped: 0, elapsedMs: 2, failures: 'P/B.Of/1\n' },
+      tests: [{ name: 'P/B.Of/1', passed: false }],
+    },
   ]);
 });
 
 it('counts a test in which the program ended as failed, with what was printed', () => {
   expect(read(`${begin('A.One')}[       OK ] A.One (1 ms)\n${begin('A.Two')}Assertion failed`)).toEqual([
-    { name: 'A', passed: 1, failed: 1, skipped: 0, elapsedMs: 1, failures: 'A.Two\n  Assertion failed\n' },
+    {
+      ...{ name: 'A', passed: 1, failed: 1, skipped: 0, elapsedMs: 1, failures: 'A.Two\n  Assertion failed\n' },
+      tests: [
+        { name: 'A.One', passed: true },
+        { name: 'A.Two', passed: false },
+      ],
+    },
   ]);
 });
 

@@ -10,6 +10,8 @@ export interface SuiteResult {
   readonly elapsedMs: number;
   /** What the failed tests printed, each under its name. */
   readonly failures: string;
+  /** All tests of the suite, by the names that GoogleTest prints. */
+  readonly tests: ReadonlyArray<{ readonly name: string; readonly passed: boolean }>;
 }
 
 /**
@@ -23,6 +25,7 @@ export class GoogleTestReader {
   #output: string[] = [];
   #counts = { passed: 0, failed: 0, skipped: 0, elapsedMs: 0 };
   #failures = '';
+  #tests: { name: string; passed: boolean }[] = [];
 
   constructor(onSuite: (suite: SuiteResult) => void) {
     this.#onSuite = onSuite;
@@ -51,15 +54,17 @@ export class GoogleTestReader {
 
   #endTest(result: 'passed' | 'failed' | 'skipped', elapsedMs: number): void {
     this.#counts[result]++;
+    this.#tests.push({ name: this.#test ?? '', passed: result === 'passed' });
     this.#counts.elapsedMs += elapsedMs;
     if (result === 'failed') this.#failures += `${this.#test ?? ''}\n${this.#output.map((line) => `  ${line}\n`).join('')}`;
     this.#test = undefined;
   }
 
   #endSuite(): void {
-    if (this.#suite !== '') this.#onSuite({ name: this.#suite, ...this.#counts, failures: this.#failures });
+    if (this.#suite !== '') this.#onSuite({ name: this.#suite, ...this.#counts, failures: this.#failures, tests: this.#tests });
     this.#suite = '';
     this.#counts = { passed: 0, failed: 0, skipped: 0, elapsedMs: 0 };
     this.#failures = '';
+    this.#tests = [];
   }
 }

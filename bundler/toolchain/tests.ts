@@ -3,13 +3,14 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 import { ensure } from './ensure.ts';
 import { GoogleTestReader } from './googletest.ts';
 import { defaultEnvoyVersion, envoyVersions, paths } from './paths.ts';
 import { runForCode, tailOf } from './process.ts';
 import { seconds } from './progress.ts';
+import { cppResult, cppTests, promisedRows, tableOfRows, type TestResult } from './rows.ts';
 
 /** What the C++ unit tests want from the machine; `.ci/run` installs it. */
 const aptLine = 'apt-get install -y --no-install-recommends g++ libgtest-dev';
@@ -18,6 +19,8 @@ interface Count {
   passed: number;
   failed: number;
   skipped: number;
+  /** The tests that can show a row of docs/features.md. */
+  results: TestResult[];
 }
 
 /**
@@ -26,9 +29,10 @@ interface Count {
  * release, unless they name projects (`--project 'envoy-*'`). Returns the exit code.
  */
 export async function runTests(vitestArgs: readonly string[]): Promise<number> {
-  const total: Count = { passed: 0, failed: 0, skipped: 0 };
+  const total: Count = { passed: 0, failed: 0, skipped: 0, results: [] };
   const add = (count: Count): void => {
     for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += count[key];
+    total.results.push(...count.results);
   };
   const onlyVitest = vitestArgs.length > 0;
   const hasCompiler = onlyVitest || machineCanCompileTests();
@@ -42,6 +46,7 @@ export async function runTests(vitestArgs: readonly string[]): Promise<number> {
   }
   const projects = defaultRelease && !ownEnvoy ? ['--project=once', `--project=envoy-${defaultEnvoyVersion}`] : [];
   add(await runVitest([...projects, ...vitestArgs]));
+  if (!onlyVitest) add(checkRows(total.results));
   const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : '';
   console.log(`\n${total.passed} passed, ${total.failed} failed${skipped}`);
   if (!hasCompiler) {
@@ -58,10 +63,16 @@ function machineCanCompileTests(): boolean {
 
 async function runUnitTests(): Promise<Count> {
   const log = join(paths.logs, 'unit-tests.log');
-  const count: Count = { passed: 0, failed: 0, skipped: 0 };
-  const reader = new GoogleTestReader(({ name, passed, failed, skipped, elapsedMs, failures }) => {
+  const count: Count = { passed: 0, failed: 0, skipped: 0, results: [] };
+  const known = ['quickjs', 'filter-cc'].flatMap((folder) =>
+    readdirSync(join(paths.repoRoot, folder))
+      .filter((file) => file.endsWith('_test.cc'))
+      .flatMap((file) => cppTests(`${folder}/${file}`, readFileSync(join(paths.repoRoot, folder, file), 'utf8'))),
+  );
+  const reader = new GoogleTestReader(({ name, passed, failed, skipped, elapsedMs, failures, tests }) => {
     suiteLine(`C++ ${name}`, passed + failed + skipped, failed, elapsedMs);
     if (failed > 0) console.log(failures);
+    count.results.push(...tests.map((test) => cppResult(test.name, test.passed, known)));
     count.passed += passed;
     count.failed += failed;
     count.skipped += skipped;
@@ -107,7 +118,16 @@ async function checkTypes(project: string): Promise<Count> {
   const failed = code === 0 ? 0 : 1;
   if (failed > 0) console.log(readFileSync(log, 'utf8').trimEnd());
   suiteLine(name, 1, failed, performance.now() - began);
-  return { passed: 1 - failed, failed, skipped: 0 };
+  return { passed: 1 - failed, failed, skipped: 0, results: [] };
+}
+
+/** Holds docs/features.md to the tests: prints which show each of its rows. */
+function checkRows(results: readonly TestResult[]): Count {
+  const promised = promisedRows(readFileSync(join(paths.repoRoot, 'docs', 'features.md'), 'utf8'));
+  const { table, faults } = tableOfRows(promised, results);
+  console.log(`\nRows of docs/features.md, how many tests show each, and where:\n\n${table}`);
+  if (faults.length > 0) console.log(`\n${faults.join('\n')}`);
+  return { passed: 0, failed: faults.length, skipped: 0, results: [] };
 }
 
 /** The part of vitest's JSON report that is read here. */
@@ -116,7 +136,11 @@ interface VitestReport {
   readonly numFailedTests: number;
   readonly numPendingTests: number;
   readonly numTodoTests: number;
-  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly unknown[] }[];
+  readonly testResults: ReadonlyArray<{
+    readonly name: string;
+    readonly status: string;
+    readonly assertionResults: ReadonlyArray<{ readonly fullName: string; readonly status: string }>;
+  }>;
 }
 
 async function runVitest(args: readonly string[]): Promise<Count> {
@@ -133,7 +157,7 @@ async function runVitest(args: readonly string[]): Promise<Count> {
       resolve(exitCode ?? 1);
     });
   });
-  if (!existsSync(reportFile)) return { passed: 0, failed: 1, skipped: 0 };
+  if (!existsSync(reportFile)) return { passed: 0, failed: 1, skipped: 0, results: [] };
   const report = JSON.parse(readFileSync(reportFile, 'utf8')) as VitestReport;
   // A file that cannot be loaded, or an error outside all tests, fails the run without failing a test.
   const brokenFiles = report.testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0);
@@ -142,6 +166,13 @@ async function runVitest(args: readonly string[]): Promise<Count> {
     passed: report.numPassedTests,
     failed: code !== 0 && failed === 0 ? 1 : failed,
     skipped: report.numPendingTests + report.numTodoTests,
+    results: report.testResults.flatMap(({ name, assertionResults }) =>
+      assertionResults.map(({ fullName, status }) => ({
+        file: relative(paths.repoRoot, name),
+        title: fullName,
+        passed: status === 'passed',
+      })),
+    ),
   };
 }
 
