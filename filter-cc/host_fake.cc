@@ -154,7 +154,7 @@ void Loans::expire() {
     // Kept for a while, so that the next block does not bring the same bytes to the same place. The
     // address sanitizer sees more when the memory is gone.
     constexpr size_t kMaxKept = 64;
-    static auto& graves = *new std::deque<std::unique_ptr<char[]>>();
+    static thread_local std::deque<std::unique_ptr<char[]>> graves;
     graves.push_back(std::move(block.bytes));
     if (graves.size() > kMaxKept)
       graves.pop_front();
@@ -367,7 +367,7 @@ private:
 
 // --- The process ---
 
-FakeEnvoy* FakeEnvoy::current_ = nullptr;
+thread_local FakeEnvoy* FakeEnvoy::current_ = nullptr;
 
 FakeEnvoy::FakeEnvoy(const FakeEnvoyOptions& options) : options_(options), nowNs_(kStartNs) {
   current_ = this;
@@ -776,10 +776,18 @@ void Exchange::forwardTrailers(Direction direction) {
 
 void Exchange::atEnd(Direction direction) {
   sink(direction).ended = true;
-  if (direction == Direction::Response)
+  if (direction == Direction::Request) {
+    if (onUpstreamEnd)
+      onUpstreamEnd(*this);
+  } else if (!options_.holdResponse || bypassesFilters_) {
     end();
-  else if (onUpstreamEnd)
-    onUpstreamEnd(*this);
+  }
+}
+
+void Exchange::releaseResponse() {
+  const FakeEnvoy::Turn turn(envoy_);
+  if (atClient_.ended)
+    end();
 }
 
 // --- Replies ---
@@ -830,6 +838,7 @@ void Exchange::reply(Reply reply, bool ours) {
   flow = Flow{};
   flow.mostHeldBytes = mostHeldBytes;
   flow.suppressed = ours || inChain;
+  bypassesFilters_ = inChain;
   const bool headersOnly = reply.body.empty() || isHead_;
   deliverFrame(Direction::Response, {Piece::Headers, std::move(reply.headers), {}, headersOnly});
   if (!headersOnly && !complete_ && number == replies_)

@@ -14,7 +14,7 @@
 // It leaves out what belongs to the connection manager and the router: headers that Envoy adds by
 // itself (date, server, x-request-id, …), routes, retries.
 //
-// Thread: one.
+// Thread: one for each FakeEnvoy; another thread can have another, as workers have their dispatchers.
 
 #pragma once
 
@@ -169,7 +169,8 @@ struct FakeEnvoyOptions {
 
 /**
  * The proxy's process: clock, events, log, clusters. While one exists it answers the functions of
- * namespace host; without one there is a single worker, no log, and the clock stands still.
+ * namespace host on its thread; without one there is a single worker, no log, and the clock stands
+ * still.
  */
 class FakeEnvoy {
 public:
@@ -231,7 +232,7 @@ private:
 
   Events::iterator postAt(uint64_t timeNs, std::function<void()> event);
   void violate(std::string what) { violations_.push_back(std::move(what)); }
-  static FakeEnvoy* current_;
+  static thread_local FakeEnvoy* current_;
 
   FakeEnvoyOptions options_;
   uint64_t nowNs_;
@@ -303,6 +304,8 @@ struct ExchangeOptions {
   uint32_t workerIndex = 0;
   /** Of each direction; 0 = none. Envoy's default is 1 MiB. */
   uint64_t bufferLimitBytes = uint64_t{1024} * 1024;
+  /** A filter before ours holds the response: its end ends the exchange at releaseResponse() only. */
+  bool holdResponse = false;
 };
 
 /**
@@ -341,6 +344,9 @@ public:
   /** A filter before ours answers: our request hook never runs. */
   void earlierReply(const HeaderList& requestHeaders, uint32_t status, std::string_view body,
                     std::string_view details);
+
+  /** What holds the response lets go of it. */
+  void releaseResponse();
 
   /** Wakes the filter, asked for or not: one that comes late looks like that. */
   void wake();
@@ -512,6 +518,8 @@ private:
   /** Replies that took the place of the response. */
   uint32_t replies_ = 0;
   bool replied_ = false;
+  /** The reply took the place of a response on its way, behind the filters' backs. */
+  bool bypassesFilters_ = false;
   bool complete_ = false;
   /** stream_complete has returned: Envoy answers nothing any more. */
   bool torn_ = false;

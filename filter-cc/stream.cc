@@ -573,7 +573,8 @@ void Stream::armWake() {
     if (hook.state == HookState::Held)
       consider(hook.waitUntilNs);
   }
-  if (rare_ != nullptr) {
+  // Those of a dead runtime never fire: they would be due for ever.
+  if (rare_ != nullptr && canRunScript()) {
     for (const Timer& timer : rare_->timers)
       consider(timer.dueNs);
   }
