@@ -1220,6 +1220,25 @@ TEST(CollectorTest, RunsBeforeASmallLimitIsMet) {
   for (int i = 0; i < 3000; ++i) ASSERT_EQ(world.turn("run").fault, Fault::None) << i;
 }
 
+TEST(CollectorTest, CanBeMadeToRunAtEveryObjectInTestBuilds) { // R04
+  const char* set = std::getenv("FAIRLEAD_COLLECT_EVERY");
+  const std::optional<std::string> before = set == nullptr ? std::nullopt : std::optional(set);
+  setenv("FAIRLEAD_COLLECT_EVERY", "1", 1);
+  {
+    World world;
+    world.load("export function run() { const o = { b: new ArrayBuffer(100000) }; o.self = o; }");
+    const size_t live = world.runtime().heapBytes();
+    for (int i = 0; i < 10; ++i) {
+      world.turn("run", kAmple);
+      EXPECT_LE(world.runtime().heapBytes(), live + 110'000) << i;
+    }
+  }
+  if (before)
+    setenv("FAIRLEAD_COLLECT_EVERY", before->c_str(), 1);
+  else
+    unsetenv("FAIRLEAD_COLLECT_EVERY");
+}
+
 // --- Entries ---
 
 TEST(EntryTest, DoesNotNest) {

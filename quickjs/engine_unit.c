@@ -77,6 +77,10 @@ int fairlead_arguments_seen(JSValueConst function) {
   return b->arg_count;
 }
 
+#ifndef NDEBUG
+void fairlead_collect_every(JSRuntime* rt, uint32_t objects) { rt->fairlead_collect_every = objects; }
+#endif
+
 size_t fairlead_heap_bytes(JSRuntime* rt) { return rt->malloc_state.malloc_size; }
 
 bool fairlead_charge(JSRuntime* rt, size_t before, size_t after) {

@@ -31,6 +31,11 @@ void fairlead_drop_jobs(JSRuntime* rt, const uint64_t* owner, JSContext* ctx);
 // --- Memory ---
 
 size_t fairlead_heap_bytes(JSRuntime* rt);
+#ifndef NDEBUG
+/// Has the collector run at every so many objects made, more rarely in a heap above 1 MB; 0: only
+/// when the heap has grown.
+void fairlead_collect_every(JSRuntime* rt, uint32_t objects);
+#endif
 /// Counts memory outside the heap as if it were in it: `before` bytes became `after`. False: it is
 /// refused like an allocation, and nothing has changed.
 bool fairlead_charge(JSRuntime* rt, size_t before, size_t after);
