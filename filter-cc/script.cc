@@ -361,8 +361,10 @@ Result<std::shared_ptr<Script>> Script::load(const Config& config) {
     script->sourceMap_ = std::make_unique<SourceMap>(std::move(code->sourceMap));
   script->slotCount_ = std::max(host::concurrency(), 1U);
   script->slots_ = std::make_unique<WorkerSlot[]>(script->slotCount_);
-  if (auto evaluated = script->evaluate(config); !evaluated)
-    return std::move(evaluated).error();
+  auto hooks = script->evaluate(config);
+  if (!hooks)
+    return std::move(hooks).error();
+  script->hooks_ = *hooks;
   scripts.insert_or_assign(std::move(identity), script);
   return script;
 }
@@ -372,7 +374,7 @@ Script::~Script() {
     delete slots_[i].parked.exchange(nullptr);
 }
 
-Result<void> Script::evaluate(const Config& config) {
+Result<uint8_t> Script::evaluate(const Config& config) const {
   const auto refused = [this](Error error) {
     mapPositions(error);
     // What concerns the module as a whole is said of its begin.
@@ -385,10 +387,9 @@ Result<void> Script::evaluate(const Config& config) {
   auto runtime = Runtime::create(*this);
   if (!runtime)
     return refused(loadError(std::move(runtime).error()));
-  hooks_ = (*runtime)->hookMask();
   if (auto settings = (*runtime)->settings(config); !settings)
     return refused(std::move(settings).error());
-  return {};
+  return (*runtime)->hookMask();
 }
 
 void Script::mapPositions(Error& error) const {

@@ -82,8 +82,11 @@ public:
 private:
   Script() = default;
 
-  /** Runs the top level and configure(), in a Runtime of its own that is gone afterwards. */
-  Result<void> evaluate(const Config& config);
+  /**
+   * Runs the top level and configure(), in a Runtime of its own that is gone afterwards; gives the
+   * hooks that there are. Workers may use the script meanwhile.
+   */
+  Result<uint8_t> evaluate(const Config& config) const;
 
   std::string filterName_;
   std::vector<uint8_t> bytecode_;
