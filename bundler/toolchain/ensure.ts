@@ -26,6 +26,8 @@ export interface Wanted {
   readonly faults?: boolean;
   /** build/asan/fairlead_tests; needs the machine's g++ and GoogleTest. */
   readonly asan?: boolean;
+  /** build/tsan/fairlead_tests; as asan. */
+  readonly tsan?: boolean;
   /** True: an Envoy to run, the pinned one unless ENVOY_BIN names another. Versions: those pinned releases. */
   readonly envoy?: boolean | readonly string[];
 }
@@ -33,7 +35,8 @@ export interface Wanted {
 /** What a preset needs of third parties. All presets read the built-ins that the release build compiles. */
 const buildPins = ['zig', 'cmake', 'ninja', 'quickjs-ng', 'ada', 'pycryptodome'];
 
-type Preset = 'release' | 'wasm' | 'asan';
+const allPresets = ['release', 'wasm', 'asan', 'tsan'] as const;
+type Preset = (typeof allPresets)[number];
 
 /** Targets of the release build that it leaves out unless they are named. */
 const benchTargets = ['bench_native', 'bench_instructions'];
@@ -43,7 +46,7 @@ const benchTargets = ['bench_native', 'bench_instructions'];
  * a second. Throws a SetupError when it cannot.
  */
 export async function ensure(wanted: Wanted): Promise<void> {
-  const presets = (['release', 'wasm', 'asan'] as const).filter((preset) => wanted[preset]);
+  const presets = allPresets.filter((preset) => wanted[preset]);
   const extra = [...(wanted.bench ? benchTargets : []), ...(wanted.faults ? ['fairlead_faults'] : [])];
   const unlock = await lock();
   try {

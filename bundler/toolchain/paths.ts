@@ -34,8 +34,10 @@ export const paths = {
   faultsFolder: join(buildDir, 'release', 'faults'),
   /** The same core for Node and browsers. */
   wasmPath: join(buildDir, 'wasm', 'fairlead.wasm'),
-  /** The C++ unit tests under AddressSanitizer. */
-  unitTests: join(buildDir, 'asan', 'fairlead_tests'),
+  /** The C++ unit tests as a preset builds them. */
+  unitTests(preset: 'asan' | 'tsan'): string {
+    return join(buildDir, preset, 'fairlead_tests');
+  },
   /** The Envoy to run: the pinned release of that version; with none named, ENVOY_BIN's or the default release. */
   envoyBinary(version?: string): string {
     const own = process.env['ENVOY_BIN'];

@@ -23,6 +23,29 @@ interface Count {
   results: TestResult[];
 }
 
+/** One run of the C++ unit tests. */
+interface UnitTestRun {
+  /** Stands behind the names of its suites. */
+  readonly name: string;
+  readonly preset: 'asan' | 'tsan';
+  readonly env: Readonly<Record<string, string>>;
+  readonly args?: readonly string[];
+}
+
+const asanEnv = { ASAN_OPTIONS: 'detect_stack_use_after_return=1', UBSAN_OPTIONS: 'print_stacktrace=1' };
+const unitTestRuns: readonly UnitTestRun[] = [
+  { name: 'asan', preset: 'asan', env: asanEnv },
+  // The engine collects at every few objects it makes. Not in what fills a heap or a stack, or counts time.
+  {
+    name: 'gcstress',
+    preset: 'asan',
+    env: { ...asanEnv, FAIRLEAD_COLLECT_EVERY: '7' },
+    args: ['--gtest_filter=-CpuTest.*:MemoryLimitTest.*:StackTest.*:UnhandledTest.*:CollectorTest.Runs*'],
+  },
+  // What has threads. A race ends the program, so that the test it is found in is known.
+  { name: 'tsan', preset: 'tsan', env: { TSAN_OPTIONS: 'halt_on_error=1' }, args: ['--gtest_filter=KeeperTest.*:RuntimeTest.*'] },
+];
+
 /**
  * Sets up, then runs every test: C++ unit tests, type checks, vitest with each Envoy release. One line a suite; the last
  * line counts. Arguments go to vitest, which then runs alone (`npm test -- test/headers.test.ts`) and with the default
@@ -39,9 +62,10 @@ export async function runTests(vitestArgs: readonly string[]): Promise<number> {
   const defaultRelease = onlyVitest && !vitestArgs.some((arg) => arg.startsWith('--project'));
   const ownEnvoy = Boolean(process.env['ENVOY_BIN']);
   const envoy = defaultRelease || ownEnvoy ? true : envoyVersions;
-  await ensure({ release: true, wasm: true, faults: true, asan: hasCompiler && !onlyVitest, envoy });
+  const sanitized = hasCompiler && !onlyVitest;
+  await ensure({ release: true, wasm: true, faults: true, asan: sanitized, tsan: sanitized, envoy });
   if (!onlyVitest) {
-    if (hasCompiler) add(await runUnitTests());
+    for (const unitTests of hasCompiler ? unitTestRuns : []) add(await runUnitTests(unitTests));
     for (const project of typeScriptProjects()) add(await checkTypes(project));
   }
   const projects = defaultRelease && !ownEnvoy ? ['--project=once', `--project=envoy-${defaultEnvoyVersion}`] : [];
@@ -61,8 +85,8 @@ function machineCanCompileTests(): boolean {
   return probe.status === 0;
 }
 
-async function runUnitTests(): Promise<Count> {
-  const log = join(paths.logs, 'unit-tests.log');
+async function runUnitTests({ name: runName, preset, env, args = [] }: UnitTestRun): Promise<Count> {
+  const log = join(paths.logs, `unit-tests-${runName}.log`);
   const count: Count = { passed: 0, failed: 0, skipped: 0, results: [] };
   const known = ['quickjs', 'filter-cc'].flatMap((folder) =>
     readdirSync(join(paths.repoRoot, folder))
@@ -70,17 +94,17 @@ async function runUnitTests(): Promise<Count> {
       .flatMap((file) => cppTests(`${folder}/${file}`, readFileSync(join(paths.repoRoot, folder, file), 'utf8'))),
   );
   const reader = new GoogleTestReader(({ name, passed, failed, skipped, elapsedMs, failures, tests }) => {
-    suiteLine(`C++ ${name}`, passed + failed + skipped, failed, elapsedMs);
+    suiteLine(`C++ ${runName} ${name}`, passed + failed + skipped, failed, elapsedMs);
     if (failed > 0) console.log(failures);
     count.results.push(...tests.map((test) => cppResult(test.name, test.passed, known)));
     count.passed += passed;
     count.failed += failed;
     count.skipped += skipped;
   });
-  const code = await runForCode(paths.unitTests, ['--gtest_color=no'], {
+  const code = await runForCode(paths.unitTests(preset), ['--gtest_color=no', ...args], {
     cwd: paths.repoRoot,
     log,
-    env: { ASAN_OPTIONS: 'detect_stack_use_after_return=1', UBSAN_OPTIONS: 'print_stacktrace=1' },
+    env,
     onLine: (line) => {
       reader.line(line);
     },
@@ -89,7 +113,7 @@ async function runUnitTests(): Promise<Count> {
   // A leak is found after all tests have ended, and fails none of them.
   if (code !== 0 && count.failed === 0) {
     console.log(tailOf(log));
-    suiteLine(`C++ unit tests ended with ${code}`, 1, 1, 0);
+    suiteLine(`C++ ${runName} ended with ${code}`, 1, 1, 0);
     count.failed = 1;
   }
   return count;
