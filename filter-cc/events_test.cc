@@ -97,7 +97,8 @@ TEST_F(EventsTest, TheStreamsSignalIsAbortedWhenTheStreamEndsW16) {
       "reason.code);\n"
       "});\n"
       "console.log(ctx.signal.aborted);");
-  EXPECT_EQ(lines(), (std::vector<std::string>{"auth: false", "auth: true true AbortError 20"}));
+  EXPECT_EQ(lines(), (std::vector<std::string>{"auth: false",
+                                               "auth: true true AbortError E_ABORTED"}));
 }
 
 TEST_F(EventsTest, AListenerThatNeverEndsIsStoppedLikeAnyCodeH121) {

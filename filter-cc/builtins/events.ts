@@ -634,13 +634,13 @@ expose(AbortController, 'AbortController');
 
 // --- For the core; see events.h ---
 
-/** A signal, and the function that aborts it: with an AbortError when the reason is undefined. */
+/** The signal of a stream, and the function that aborts it: with the stream's end when the reason is undefined. */
 export function createSignal(): { signal: AbortSignal; abort: (reason: unknown) => void } {
   const signal = newSignal();
   return {
     signal,
     abort: (reason) => {
-      abort(signal, reason);
+      abort(signal, reason === undefined ? hostError('E_ABORTED', 'the stream has ended') : reason);
     },
   };
 }
