@@ -50,6 +50,7 @@ constexpr ContractRow kContractRows[] = {
 #define HOST_url
 #define HOST_encoding
 #define HOST_events
+#define HOST_engine
 #define HOST_CONTRACT(version)
 #define HOST_CLASS(...) {"CLASS " #__VA_ARGS__, {}, {}},
 #define HOST_OBJECT(...) {"OBJECT " #__VA_ARGS__, {}, {}},
@@ -59,6 +60,7 @@ constexpr ContractRow kContractRows[] = {
 #define HOST_GET(...) {"GET " #__VA_ARGS__, {}, {}},
 #define HOST_GETSET(...) {"GETSET " #__VA_ARGS__, {}, {}},
 #define HOST_ALIAS(...) {"ALIAS " #__VA_ARGS__, {}, {}},
+#define HOST_CONST(...) {"CONST " #__VA_ARGS__, {}, {}},
 #include "sdk-types/host_api.def"
 };
 

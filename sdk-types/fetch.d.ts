@@ -48,6 +48,7 @@ interface FetchInit extends RequestInit {
  * @throws E_FETCH_REDIRECT for a redirect that cannot or shall not be followed
  * @throws E_FETCH_LIMIT for more calls at once than `limits.fetches`, or ten times as many in one stream
  * @throws E_FETCH_TIMEOUT when `timeoutMs` are over; a DOMException of the name TimeoutError
+ * @throws E_ABORTED when the stream ends before; a DOMException of the name AbortError
  * @throws E_BODY_LIMIT for an answer that is too large
  */
 declare function fetch(input: RequestInfo | URL, init?: FetchInit): Promise<Response>;

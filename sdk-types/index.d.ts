@@ -19,6 +19,7 @@
 /// <reference path="./url.d.ts" />
 /// <reference path="./encoding.d.ts" />
 /// <reference path="./events.d.ts" />
+/// <reference path="./engine.d.ts" />
 
 export { defineFilter } from './stream.js';
 export type { Context, Environment, Filter, HookResult } from './stream.js';

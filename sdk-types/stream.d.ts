@@ -130,7 +130,7 @@ export interface Context<Config = unknown, State extends object = Record<string,
   readonly settings: Settings;
 
   /**
-   * Is aborted when the exchange ends, before `onLog`; the reason is an AbortError.
+   * Is aborted when the exchange ends, before `onLog`; the reason is an AbortError with the code E_ABORTED.
    *
    * @phase Hooks
    * @since 1

@@ -14,6 +14,7 @@
  * @throws E_NO_STREAM at load
  * @throws E_RANGE for a negative time, or one that is not a number
  * @throws E_TIMER_LIMIT for more than 64 timers at once in one stream
+ * @throws E_ABORTED when the stream ends before; by the promise, a DOMException of the name AbortError
  */
 export function sleep(ms: number): Promise<void>;
 

@@ -231,6 +231,19 @@ new AbortSignal();
 // fails TS2339: Property 'bubbles' does not exist
 new Event('x').bubbles;
 
+// --- The engine ---
+
+queueMicrotask(() => {});
+is<ReturnType<typeof atob>, string>(true);
+is<typeof DOMException.ABORT_ERR, 20>(true);
+is<DOMException['TIMEOUT_ERR'], 23>(true);
+// fails TS2345: Argument of type 'string' is not assignable to parameter of type '() => void'
+queueMicrotask('code()');
+// fails TS2345: is not assignable to parameter of type 'string'
+btoa(new Uint8Array(1));
+// fails TS2339: Property 'NO_SUCH_ERR' does not exist
+DOMException.NO_SUCH_ERR;
+
 // --- Errors ---
 
 const wrong: HostError = Object.assign(new Error(), { code: 'E_URL' as const });

@@ -11,6 +11,8 @@ import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, test } from 'vitest';
 
+import { readErrorRows, readRows, requiredCount, type Row } from './rows.ts';
+
 const folder = fileURLToPath(new URL('.', import.meta.url));
 const index = join(folder, 'index.d.ts');
 const declarationFiles = readdirSync(folder)
@@ -31,46 +33,8 @@ const options: ts.CompilerOptions = {
   noEmit: true,
 };
 
-// --- Reading the definitions ---
-
-interface Row {
-  readonly kind: string;
-  readonly cls: string;
-  readonly member: string;
-  readonly args: readonly string[];
-  readonly phases: string;
-  readonly since: string;
-}
-
-/** A row, in the order of its kind's columns. */
-const rowPatterns: Record<string, RegExp> = {
-  HOST_CLASS: /^\((?<cls>\w+), \w+, (?<since>\d+)\)$/,
-  HOST_OBJECT: /^\((?<cls>\w+), (?<since>\d+)\)$/,
-  HOST_NEW: /^\((?<cls>\w+), \((?<args>[\w, ]*)\), (?<phases>[\w| ]+), (?<since>\d+)\)$/,
-  HOST_FN: /^\((?<cls>\w+), (?<member>\w+), \((?<args>[\w, ]*)\), \w+, (?<phases>[\w| ]+), (?<since>\d+)\)$/,
-  HOST_STATIC: /^\((?<cls>\w+), (?<member>\w+), \((?<args>[\w, ]*)\), \w+, (?<phases>[\w| ]+), (?<since>\d+)\)$/,
-  HOST_GET: /^\((?<cls>\w+), (?<member>\w+), \w+, (?<phases>[\w| ]+), (?<since>\d+)\)$/,
-  HOST_GETSET: /^\((?<cls>\w+), (?<member>\w+), \w+, (?<phases>[\w| ]+), (?<since>\d+)\)$/,
-  HOST_ALIAS: /^\((?<cls>\w+), (?<member>Symbol\.\w+), \w+, (?<since>\d+)\)$/,
-};
-
-function readRows(): Row[] {
-  const lines = readFileSync(join(folder, 'host_api.def'), 'utf8').split('\n');
-  return lines.flatMap((line, i) => {
-    if (/^(\/\/.*|#ifdef HOST_\w+|#endif|HOST_CONTRACT\(\d+\)|)$/.test(line)) return [];
-    const [, kind = '', rest = ''] = /^(HOST_\w+)(\(.*\))$/.exec(line) ?? [];
-    const groups = rowPatterns[kind]?.exec(rest)?.groups;
-    if (groups === undefined) throw new Error(`host_api.def:${i + 1}: this line is no row: ${line}`);
-    const { cls = '', member = '', args = '', phases = 'Always', since = '' } = groups;
-    return [{ kind, cls, member, args: args === '' ? [] : args.split(', '), phases, since }];
-  });
-}
-
 /** The codes of errors that scripts can see. */
-function visibleCodes(): string[] {
-  const text = readFileSync(join(folder, 'host_errors.def'), 'utf8');
-  return [...text.matchAll(/^HOST_ERROR\((\w+), (?!Log\b)\w+, /gm)].map(([, code = '']) => code);
-}
+const visibleCodes = readErrorRows().flatMap(({ code, cls }) => (cls === 'Log' ? [] : [code]));
 
 // --- Reading the declarations ---
 
@@ -126,8 +90,8 @@ function readDeclarations(): Declared[] {
       add(`${isGlobal(statement) ? 'globals' : 'fairlead'}.${nameOf(statement)}`, statement);
     } else if (ts.isVariableStatement(statement)) {
       for (const { name, type } of statement.declarationList.declarations) {
-        if (type === undefined || !ts.isTypeLiteralNode(type)) continue;
-        for (const member of type.members) {
+        const parts = type !== undefined && ts.isIntersectionTypeNode(type) ? type.types : [type];
+        for (const member of parts.flatMap((part) => (part && ts.isTypeLiteralNode(part) ? [...part.members] : []))) {
           if (ts.isConstructSignatureDeclaration(member)) add(`${name.getText()}()`, member);
           else if (nameOf(member) !== 'prototype') add(`${name.getText()}:${nameOf(member)}`, member);
         }
@@ -146,6 +110,7 @@ const declared = new Map(declarations.map((declaration) => [declaration.name, de
 function nameOfRow({ kind, cls, member }: Row): string {
   if (kind === 'HOST_CLASS' || kind === 'HOST_OBJECT') return cls;
   if (kind === 'HOST_NEW') return `${cls}()`;
+  if (kind === 'HOST_CONST') return `${cls}Codes.${member}`;
   return `${cls}${kind === 'HOST_STATIC' ? ':' : '.'}${member}`;
 }
 
@@ -226,9 +191,9 @@ describe('rows and declarations (F105, F108)', () => {
   });
 
   test('each member of a class, each function and each export has its row', () => {
-    // The engine's own, and types that only describe values.
+    // Types that only describe values.
     const noRows = new RegExp(
-      '^(DOMException|Environment|Filter|HookResult|HostError|HostErrorCode|RequestInfo|RequestRedirect|ResponseType|' +
+      '^(DOMExceptionCodes$|Environment|Filter|HookResult|HostError|HostErrorCode|RequestInfo|RequestRedirect|ResponseType|' +
         '\\w*EventListener\\w*|\\w+Init|\\w+Options|\\w+Result)\\b',
     );
     // The console is an object, a live message is of the class whose members it declares anew.
@@ -248,7 +213,7 @@ describe('rows and declarations (F105, F108)', () => {
           const isOptional = (parameter: ts.ParameterDeclaration): boolean =>
             parameter.questionToken !== undefined || parameter.dotDotDotToken !== undefined;
           const required = parameters.filter((parameter) => !isOptional(parameter)).length;
-          const wanted = row.args.filter((kind) => !/^(Opt|Rest)/.test(kind)).length;
+          const wanted = requiredCount(row);
           // A row's RestAny may have names here.
           const most = row.args.includes('RestAny') ? parameters.length : row.args.length;
           if (required === wanted && parameters.length === most) return undefined;
@@ -256,6 +221,59 @@ describe('rows and declarations (F105, F108)', () => {
         }),
       ),
     ).toEqual([]);
+  });
+
+  test('each parameter and each result is of the kind that its row names', () => {
+    const parameterTypes: Record<string, RegExp> = {
+      Bool: /boolean/,
+      Number: /number/,
+      String: /string/,
+      ByteString: /string/,
+      Bytes: /ArrayBuffer/,
+      Function: /=>/,
+      Object: /./,
+      Any: /./,
+    };
+    const resultTypes: Record<string, RegExp> = {
+      Void: /^void$/,
+      Any: /./,
+      Bool: /^boolean$/,
+      Number: /^number$/,
+      String: /^(string|RequestRedirect|ResponseType)$/,
+      ByteString: /^string$/,
+      StringOrNull: /^string \| null$/,
+      ByteStringOrNull: /^string \| null$/,
+      Object: /^(?!(string|number|boolean|void|unknown)$)/,
+      Promise: /^Promise</,
+      Iterator: /^IteratorObject</,
+    };
+    const typeOf = (node: ts.Node): string => (node as ts.SignatureDeclaration).type?.getText() ?? '';
+    expect(
+      rows
+        .filter(({ kind }) => /^HOST_(NEW|FN|STATIC|GET|GETSET)$/.test(kind))
+        .flatMap((row) =>
+          problems(
+            declarationsOf(row).filter(({ node }) => !ts.isSetAccessor(node)),
+            (node) => {
+              const parameters = [...((node as ts.SignatureDeclaration).parameters ?? [])];
+              const wrong = row.args.findIndex((kind, i) => {
+                const wanted = parameterTypes[kind.replace(/^Opt/, '')];
+                return kind !== 'RestAny' && wanted?.test(parameters[i]?.type?.getText() ?? '') !== true;
+              });
+              if (wrong >= 0) return `parameter ${wrong + 1} is not of the kind ${row.args[wrong]}`;
+              if (row.kind === 'HOST_NEW') return typeOf(node) === row.cls ? undefined : `does not make a ${row.cls}`;
+              return resultTypes[row.returns]?.test(typeOf(node)) === true ? undefined : `is ${typeOf(node)}, not ${row.returns}`;
+            },
+          ),
+        ),
+    ).toEqual([]);
+  });
+
+  test('each constant has its value', () => {
+    const constants = rows.filter(({ kind }) => kind === 'HOST_CONST');
+    const values = constants.map((row) => (declared.get(nameOfRow(row))?.node as ts.PropertySignature).type?.getText());
+    expect(values).toEqual(constants.map(({ other }) => other));
+    expect(declarations.filter(({ name }) => name.startsWith('DOMExceptionCodes.'))).toHaveLength(constants.length);
   });
 
   test('each property can be written if its row says so', () => {
@@ -274,13 +292,16 @@ describe('rows and declarations (F105, F108)', () => {
   test('HostErrorCode holds the codes that scripts can see', () => {
     const node = declared.get('HostErrorCode')!.node as ts.TypeAliasDeclaration;
     const codes = (node.type as ts.UnionTypeNode).types.map((type) => type.getText().slice(1, -1));
-    expect(codes).toEqual(visibleCodes());
+    expect(codes).toEqual(visibleCodes);
   });
 });
 
 describe('the documentation', () => {
-  // A setter shares the text of its getter.
-  const documented = declarations.filter(({ node }) => !ts.isSetAccessor(node));
+  // A setter shares the text of its getter, a constant that of all of them.
+  const documented = declarations.filter(
+    ({ node, name }) => !ts.isSetAccessor(node) && !name.startsWith('DOMExceptionCodes.'),
+  );
+  const codesOf = (node: ts.Node): string[] => tagsOf(node, 'throws').map((text) => text.split(' ')[0] ?? '');
 
   test('every declaration says what it is, and since when', () => {
     expect(
@@ -292,14 +313,15 @@ describe('the documentation', () => {
   });
 
   test('every member names its phases and gives an example, and no errors but those that there are', () => {
-    const codes = new Set(visibleCodes());
-    const members = rows.filter(({ kind }) => kind !== 'HOST_CLASS' && kind !== 'HOST_OBJECT');
+    const codes = new Set(visibleCodes);
+    const members = rows.filter(({ kind }) => !/^HOST_(CLASS|OBJECT|CONST)$/.test(kind));
     expect(
       members.flatMap((row) =>
         problems(
           declarationsOf(row).filter(({ node }) => !ts.isSetAccessor(node)),
           (node) => {
-            const thrown = tagsOf(node, 'throws').map((text) => text.split(' ')[0] ?? '');
+            const thrown = codesOf(node);
+            if (tagsOf(node, 'throws').some((text) => !/^E_\w+ \S/.test(text))) return '@throws without a code or a reason';
             if (tagsOf(node, 'phase').join() !== row.phases) return `@phase is not ${row.phases}`;
             if (tagsOf(node, 'since').join() !== row.since) return `@since is not ${row.since}`;
             if (tagsOf(node, 'example').length !== 1) return 'has not one @example';
@@ -310,6 +332,52 @@ describe('the documentation', () => {
         ),
       ),
     ).toEqual([]);
+  });
+
+  test('what a hook, a HostError and an Environment have is documented like a member', () => {
+    const members = documented.filter(({ name }) => /^(Filter|HostError|Environment)\./.test(name));
+    expect(members).toHaveLength(8);
+    expect(
+      problems(members, (node) =>
+        tagsOf(node, 'phase').length === 1 && tagsOf(node, 'example').length === 1 ? undefined : 'has no @phase or @example',
+      ),
+    ).toEqual([]);
+  });
+
+  test('every member names the errors that follow from its row', () => {
+    // What a row implies: a receiver that dies with its stream, a phase, a function as an argument.
+    const implied = ({ kind, cls, args, phases }: Row): string[] => [
+      ...(/^(Context|Request|Response|Headers)$/.test(cls) && /^HOST_(FN|GET|GETSET)$/.test(kind) ? ['E_DEAD_HANDLE'] : []),
+      ...(phases === 'Hooks' && /^HOST_(FN|STATIC)$/.test(kind) && cls !== 'Context' ? ['E_NO_STREAM'] : []),
+      ...(args.some((arg) => arg === 'Function' || arg === 'Object' || arg === 'ByteString') ? ['E_ARGUMENT'] : []),
+    ];
+    expect(
+      rows
+        .filter(({ stem }) => stem !== 'engine')
+        .flatMap((row) =>
+          problems(
+            declarationsOf(row).filter(({ node }) => !ts.isSetAccessor(node)),
+            (node) => {
+              const missing = implied(row).filter((code) => !codesOf(node).includes(code));
+              return missing.length === 0 ? undefined : `does not name ${missing.join(', ')}`;
+            },
+          ),
+        ),
+    ).toEqual([]);
+  });
+
+  test('every error that scripts can see is named by a member', () => {
+    const ofNoMember = [
+      // What any member can throw: see index.d.ts.
+      ...['E_MISSING_ARGUMENT', 'E_ILLEGAL_INVOCATION', 'E_INTERNAL'],
+      // What is not declared, since it always throws.
+      ...['E_ILLEGAL_CONSTRUCTOR', 'E_DYNAMIC_IMPORT'],
+      // Waits for a row that is narrower than Hooks.
+      'E_WRONG_PHASE',
+    ];
+    const named = new Set([...documented.flatMap(({ node }) => codesOf(node)), ...ofNoMember]);
+    expect(visibleCodes.filter((code) => !named.has(code))).toEqual([]);
+    expect(rows.filter(({ phases }) => !/^(Always|Hooks)$/.test(phases))).toEqual([]);
   });
 
   test('every example compiles', () => {
