@@ -384,7 +384,7 @@ void Stream::onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> h
   fetch->answer = BodySource::open(runtime_->engine());
   auto data = std::make_unique<ResponseData>();
   data->status = status;
-  data->url = fetch->url;
+  data->url = fetch->url.substr(0, fetch->url.find('#'));
   data->type = "basic";
   data->redirected = fetch->redirects > 0;
   data->body.source = fetch->answer;
