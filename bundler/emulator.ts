@@ -25,7 +25,8 @@ export type HeadersDescription = HeaderLines | Readonly<Record<string, string | 
 interface MessageDescription {
   readonly headers?: HeadersDescription;
   /**
-   * A list is sent as so many frames. Default: no body. `content-length` is added as HTTP/1 clients and servers do,
+   * A list is sent as so many frames. Default: no body. None arrives of an answer to HEAD, and of a 204 or 304, which
+   * still have the headers of theirs. `content-length` is added as HTTP/1 clients and servers do,
    * unless `headers` name it or `transfer-encoding`, or trailers follow.
    */
   readonly body?: Bytes | readonly Bytes[];
@@ -443,6 +444,7 @@ function upstreamJson(upstream: UpstreamDescription): object {
 function calloutJson(callout: CalloutDescription): object {
   const { method, path, times, kind = 'answer', delayMs = 0 } = callout;
   const { status, headers, body, trailers = false, frameDelayMs = 0 } = callout as CalloutAnswer;
-  const answer = answerJson({ ...(status && { status }), ...(headers && { headers }), ...(body && { body }) });
+  const message = { ...(headers && { headers }), ...(body && { body }), ...(trailers && { trailers: [] }) };
+  const answer = answerJson({ ...(status && { status }), ...message });
   return { ...answer, method, path, times, kind, trailers, delayMs, frameDelayMs };
 }

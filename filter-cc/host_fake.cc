@@ -111,6 +111,11 @@ bool isGrpcType(std::string_view type) {
   return type.starts_with(kGrpc) && (type.size() == kGrpc.size() || type[kGrpc.size()] == '+');
 }
 
+/** Whether an answer has no body, whatever its sender would send: it ends with its headers. */
+bool isBodiless(const std::optional<std::string_view>& method, uint32_t status) {
+  return method == "HEAD" || status == 204 || status == 304;
+}
+
 bool isPseudoName(std::string_view name) {
   constexpr std::string_view kNames[] = {":authority", ":method", ":path", ":scheme", ":status"};
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
@@ -1068,9 +1073,14 @@ CalloutStart Exchange::startCallout(std::string_view cluster, std::span<const He
   if (!has(":method") || !has(":path") || !(has(":authority") || has("host")))
     return CalloutStart::MissingRequiredHeaders;
   const size_t index = callouts_.size() - 1;
-  const std::optional<CalloutAnswer> answer = handler->second(request);
+  std::optional<CalloutAnswer> answer = handler->second(request);
   if (answer && answer->start != CalloutStart::Started)
     return answer->start;
+  if (answer && isBodiless(FakeHeaderMap(HeaderMap::Request, request.headers).first(":method"),
+                           Received{answer->headers, {}, {}}.status())) {
+    answer->frames.clear();
+    answer->trailers = false;
+  }
   calloutId = nextCalloutId_++;
   callouts_[index].id = calloutId;
   callouts_[index].open = true;
@@ -1249,8 +1259,11 @@ ExchangeResult runExchange(FakeEnvoy& envoy, const FilterConfig& config, const E
       Exchange* found = envoy.find(id);
       if (found == nullptr)
         return;
+      const HeaderList& headers = upstream.response.headers;
       if (upstream.kind == Kind::Disconnect)
         found->upstreamDisconnects();
+      else if (isBodiless(found->atUpstream().header(":method"), Received{headers, {}, {}}.status()))
+        found->responseHeaders(headers, true);
       else
         sendResponseMessage(*found, upstream.response);
     });

@@ -719,6 +719,35 @@ TEST_F(HostFakeCalloutTest, AnAnswerIsHeadersDataAnEmptyLastPieceAndTheEnd) {
   EXPECT_FALSE(exchange.callouts().front().open);
 }
 
+TEST_F(HostFakeCalloutTest, AnAnswerToHeadAndA204And304EndWithTheirHeaders) {
+  Exchange exchange(envoy_, config());
+  exchange.requestHeaders(kGet);
+  uint32_t status = 200;
+  envoy_.setCluster("auth", [&](const CalloutRequest&) {
+    return CalloutAnswer::of(status, "never sent");
+  });
+  int events = 0;
+  exchange.probeForTest = [&](Exchange&, HookCall& call) {
+    events += call.kind == Kind::Callout ? 1 : 0;
+  };
+  const auto eventsOf = [&](std::string_view method) {
+    events = 0;
+    const std::vector<HeaderField> fields = {
+        {":method", method}, {":path", "/"}, {":authority", "auth"}};
+    EXPECT_EQ(exchange.host()->startCallout("auth", fields, "", calloutId_), CalloutStart::Started);
+    while (envoy_.runNext()) {
+    }
+    return events;
+  };
+  // Headers and completion; with a body two pieces of it between.
+  EXPECT_EQ(eventsOf("GET"), 4);
+  EXPECT_EQ(eventsOf("HEAD"), 2);
+  status = 204;
+  EXPECT_EQ(eventsOf("GET"), 2);
+  status = 304;
+  EXPECT_EQ(eventsOf("GET"), 2);
+}
+
 TEST_F(HostFakeCalloutTest, ResettingACallSendsItsResetEventInsideTheCallAndNothingAfter) {
   Exchange exchange(envoy_, config());
   int events = 0;
