@@ -35,6 +35,8 @@ export interface TrafficOptions {
   accessLog?: string;
   /** Further listeners by name; of their options only those about a listener have an effect. */
   listeners?: Record<string, TrafficOptions>;
+  /** The router adds no `x-envoy-…` headers. */
+  suppressEnvoyHeaders?: boolean;
   /** Merged over the bootstrap. */
   settings?: JsonObject;
 }
@@ -139,7 +141,13 @@ export const listenerName = 'ingress';
 
 /** A listener on a free port, HTTP/1.1 and HTTP/2 alike; its name is the prefix of its HTTP statistics. */
 export function listener(options: TrafficOptions, name = listenerName): JsonObject {
-  const router = { name: 'router', typed_config: { '@type': `${extensions}filters.http.router.v3.Router` } };
+  const router = {
+    name: 'router',
+    typed_config: {
+      '@type': `${extensions}filters.http.router.v3.Router`,
+      suppress_envoy_headers: options.suppressEnvoyHeaders ?? false,
+    },
+  };
   const manager: JsonObject = {
     '@type': `${extensions}filters.network.http_connection_manager.v3.HttpConnectionManager`,
     stat_prefix: name,
@@ -174,7 +182,7 @@ export function listenerDiscovery(options: TrafficOptions): JsonObject {
   return { resources: [{ ...typed('envoy.config.listener.v3.Listener'), ...listener(options) }] };
 }
 
-/** The whole bootstrap; with `discoveryPath` the listener comes from that file. */
+/** The whole bootstrap; with `discoveryPath` the first listener comes from that file. */
 export function bootstrap(options: TrafficOptions, discoveryPath?: string): JsonObject {
   const clusters = Object.entries(options.clusters ?? {}).map(([name, target]) =>
     cluster(name, target, options.bufferLimitBytes),

@@ -212,18 +212,18 @@ export class Envoy {
     return found;
   }
 
-  /** A gauge or counter of the listener's HTTP statistics, such as `downstream_rq_active`. */
-  async gauge(name: string): Promise<number> {
-    const full = `http.${listenerName}.${name}`;
+  /** A gauge or counter of a listener's HTTP statistics, such as `downstream_rq_active`; of the first one by default. */
+  async gauge(name: string, listener = listenerName): Promise<number> {
+    const full = `http.${listener}.${name}`;
     const value = (await this.stats(full))[full];
     if (value === undefined) throw new Error(`Envoy has no statistic ${full}`);
     return value;
   }
 
-  /** Waits until no HTTP stream is left on the listener. */
-  async idle(timeoutMs = 5_000): Promise<void> {
-    const none = async (): Promise<boolean> => (await this.gauge('downstream_rq_active')) === 0;
-    await waitFor('downstream_rq_active to become 0', none, timeoutMs);
+  /** Waits until no HTTP stream is left on a listener, by default the first one. */
+  async idle(listener = listenerName): Promise<void> {
+    const none = async (): Promise<boolean> => (await this.gauge('downstream_rq_active', listener)) === 0;
+    await waitFor('downstream_rq_active to become 0', none, 5_000);
   }
 
   /**

@@ -52,6 +52,8 @@ export class Exchange {
     this.#request = request;
     this.#response = response;
     this.#socket = request.socket;
+    // It answers what its handler says, and nothing else.
+    response.sendDate = false;
     const received: Received = {
       method: request.method ?? '',
       path: request.url ?? '',

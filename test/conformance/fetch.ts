@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+import type { CalloutDescription } from '../../bundler/emulator.ts';
+import type { Case } from './case.ts';
+
+const clusters = { clusters: { auth: 'auth', other: 'other', closed: 'closed', empty: 'empty', nobody: 'nobody' } };
+
+/** One call, told to the upstream: status and body, or the error. */
+const tell = `async onRequest(request) {
+  let told;
+  try {
+    const answer = await fetch("http://" + request.path.slice(1), { timeoutMs: 100 });
+    told = [answer.status, answer.ok, answer.type, answer.url, answer.redirected, await answer.text()].join(" ");
+  } catch (error) { told = [error.name, error.code].join(" "); }
+  request.headers.set("x-told", told);
+}`;
+
+function told(
+  title: string,
+  host: string,
+  answer: CalloutDescription | undefined,
+  text: string,
+): Case {
+  return {
+    title,
+    hooks: tell,
+    more: clusters,
+    exchanges: [
+      {
+        request: { path: `/${host}/a` },
+        ...(answer !== undefined && { clusters: { [host]: [answer] } }),
+        want: { client: { status: 200 }, upstream: { headers: { 'x-told': text } } },
+      },
+    ],
+  };
+}
+
+const unavailable = 'upstream connect error or disconnect/reset before headers. reset reason:';
+
+export const fetch: readonly Case[] = [
+  {
+    title: 'fetch sends method, path, headers and body, and gives the answer (F030)',
+    hooks: `async onRequest(request) {
+      const answer = await fetch("http://auth:81/verify?a=1", {
+        method: "PUT", body: "token", headers: { "x-token": "é", "content-type": "text/x" },
+      });
+      request.headers.set("x-status", String(answer.status));
+      request.headers.set("x-user", answer.headers.get("x-user"));
+      request.headers.set("x-body", JSON.stringify(await answer.json()));
+    }`,
+    more: clusters,
+    exchanges: [
+      {
+        clusters: { auth: [{ status: 201, headers: [['x-user', 'ann'], ['x-user', 'bob']], body: '{"a":1}' }] },
+        want: {
+          client: { status: 200 },
+          upstream: { headers: { 'x-status': '201', 'x-user': 'ann, bob', 'x-body': '{"a":1}' } },
+          callouts: [
+            {
+              cluster: 'auth',
+              method: 'PUT',
+              path: '/verify?a=1',
+              headers: { 'x-token': '\u00e9', 'content-type': 'text/x' },
+              body: 'token',
+            },
+          ],
+        },
+      },
+    ],
+  },
+  {
+    title: 'fetch types its body and drops headers of the hop (F030, W09)',
+    hooks: `async onRequest() {
+      await fetch("http://auth/1", { method: "POST", body: new URLSearchParams({ q: "x y" }) });
+      await fetch("http://auth/2", { method: "POST", body: new Uint8Array([0, 255]) });
+      await fetch("http://auth/3", { headers: { host: "evil", connection: "x-a", te: "trailers", "x-a": "1" } });
+      await fetch(new Request("http://auth/4", { method: "DELETE", headers: { "x-b": "2" } }));
+      await fetch("http://auth/5", { method: "HEAD" });
+    }`,
+    more: clusters,
+    exchanges: [
+      {
+        clusters: { auth: [{ body: 'x' }] },
+        want: {
+          client: { status: 200 },
+          callouts: [
+            { cluster: 'auth', path: '/1', headers: { 'content-type': 'application/x-www-form-urlencoded;charset=UTF-8' }, body: 'q=x+y' },
+            { cluster: 'auth', path: '/2', headers: { 'content-type': null }, body: '\u0000\u00ff' },
+            { cluster: 'auth', path: '/3', method: 'GET', headers: { te: null, 'x-a': '1' } },
+            { cluster: 'auth', path: '/4', method: 'DELETE', headers: { 'x-b': '2' } },
+            { cluster: 'auth', path: '/5', method: 'HEAD' },
+          ],
+        },
+      },
+    ],
+  },
+  told('an error status is an answer (F033)', 'auth', { status: 503, body: 'busy' }, '503 false basic http://auth/a false busy'),
+  told('an answer comes in pieces (F030)', 'auth', { body: ['a', 'b', 'c'], frameDelayMs: 5 }, '200 true basic http://auth/a false abc'),
+  told('an empty answer has an empty text (F030)', 'auth', { status: 204 }, '204 true basic http://auth/a false'),
+  told('a call of which nothing comes times out (F032)', 'auth', { kind: 'silent' }, 'TimeoutError E_FETCH_TIMEOUT'),
+  told('a call whose body is late times out (F032)', 'auth', { body: 'a', frameDelayMs: 300 }, 'TimeoutError E_FETCH_TIMEOUT'),
+  told('an answer that breaks off is a reset (F033)', 'auth', { kind: 'reset', body: 'half' }, 'TypeError E_FETCH_RESET'),
+  told('a connection that ends before the answer is Envoy’s 503 (F033, R24)', 'auth', { kind: 'disconnect' }, `503 false basic http://auth/a false ${unavailable} connection termination`),
+  told('a cluster without hosts is an error (F033, R24)', 'empty', { kind: 'noHost' }, 'TypeError E_FETCH_NO_HOST'),
+  told('a cluster that Envoy does not know is an error (F033)', 'nobody', undefined, 'TypeError E_FETCH_CLUSTER_UNKNOWN'),
+  told('a host that the config does not list is an error (F080)', 'elsewhere', undefined, 'TypeError E_FETCH_CLUSTER_NOT_ALLOWED'),
+  {
+    title: 'redirects are followed, refused or shown, and credentials stay (F030)',
+    hooks: `async onRequest(request) {
+      const told = [];
+      for (const redirect of ["follow", "manual", "error"]) {
+        try {
+          const answer = await fetch("http://auth/a", { method: "POST", body: "b", redirect, headers: { authorization: "secret", "x-a": "1" } });
+          told.push(answer.status, answer.redirected, answer.url, await answer.text());
+        } catch (error) { told.push(error.code); }
+      }
+      request.headers.set("x-told", told.join(" "));
+    }`,
+    more: clusters,
+    exchanges: [
+      {
+        clusters: {
+          auth: [{ status: 302, headers: { location: 'http://other/b' }, body: 'moved' }],
+          other: [{ body: 'here' }],
+        },
+        want: {
+          client: { status: 200 },
+          upstream: { headers: { 'x-told': '200 true http://other/b here 302 false http://auth/a moved E_FETCH_REDIRECT' } },
+          callouts: [
+            { cluster: 'auth', method: 'POST', headers: { authorization: 'secret' }, body: 'b' },
+            { cluster: 'auth', method: 'POST' },
+            { cluster: 'auth', method: 'POST' },
+            { cluster: 'other', method: 'GET', path: '/b', headers: { authorization: null, 'x-a': '1', 'content-length': null }, body: '' },
+          ],
+        },
+      },
+    ],
+  },
+  {
+    title: 'calls side by side settle in the order of their answers (F031)',
+    hooks: `async onRequest(request) {
+      const order = [];
+      const call = async (host) => { const answer = await fetch("http://" + host + "/"); order.push(await answer.text()); return host; };
+      const all = await Promise.all([call("auth"), call("other")]);
+      const first = await Promise.race([call("auth"), call("other")]);
+      request.headers.set("x-told", [...order.slice(0, 2), ...all, first].join());
+    }`,
+    more: clusters,
+    exchanges: [
+      {
+        clusters: { auth: [{ body: 'slow', delayMs: 200 }], other: [{ body: 'quick' }] },
+        want: { client: { status: 200 }, upstream: { headers: { 'x-told': 'quick,slow,auth,other,other' } } },
+      },
+    ],
+  },
+  {
+    title: 'a call can be taken back (F032, W16)',
+    hooks: `async onRequest(request) {
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(new RangeError("enough")), 20);
+      const told = [];
+      for (const signal of [() => controller.signal, () => AbortSignal.timeout(20), () => AbortSignal.abort()]) {
+        try { await fetch("http://auth/", { signal: signal() }); } catch (error) { told.push(error.name); }
+      }
+      request.headers.set("x-told", told.join());
+    }`,
+    more: clusters,
+    exchanges: [
+      {
+        clusters: { auth: [{ kind: 'silent' }] },
+        want: { client: { status: 200 }, upstream: { headers: { 'x-told': 'RangeError,TimeoutError,AbortError' } } },
+      },
+    ],
+  },
+  {
+    title: 'a fetched answer can be given to the client, from either hook (F020, F021)',
+    hooks: `async onRequest(request) {
+        if (request.path !== "/in") return;
+        const answer = await fetch("http://auth/");
+        return new Response(await answer.bytes(), answer);
+      },
+      async onResponse(response) {
+        const answer = await fetch("http://other/");
+        return new Response("was " + response.status + ", is " + await answer.text(), { status: answer.status });
+      }`,
+    more: clusters,
+    exchanges: [
+      {
+        request: { path: '/in' },
+        clusters: { auth: [{ status: 403, headers: { 'x-why': 'no' }, body: 'denied' }] },
+        want: { client: { status: 403, headers: { 'x-why': 'no' }, body: 'denied' }, upstream: null },
+      },
+      {
+        upstream: { status: 200, body: 'original' },
+        clusters: { other: [{ status: 202, body: 'replaced' }] },
+        want: { client: { status: 202, body: 'was 200, is replaced' } },
+      },
+    ],
+  },
+  {
+    title: 'headers of a fetched answer are read-only, its body is read once (W08, F030)',
+    hooks: `async onRequest(request) {
+      const answer = await fetch("http://auth/");
+      const told = [];
+      try { answer.headers.set("a", "b"); } catch (error) { told.push(error.code); }
+      const copy = answer.clone();
+      told.push(await answer.text(), answer.bodyUsed, await copy.text());
+      try { await answer.text(); } catch (error) { told.push(error.code); }
+      request.headers.set("x-told", told.join());
+    }`,
+    more: clusters,
+    exchanges: [
+      {
+        clusters: { auth: [{ body: 'once' }] },
+        want: { client: { status: 200 }, upstream: { headers: { 'x-told': 'E_IMMUTABLE,once,true,once,E_BODY_USED' } } },
+      },
+    ],
+  },
+  {
+    title: 'a method and a path choose the answer, so often as it says (F112)',
+    hooks: `async onRequest(request) {
+      const told = [];
+      for (const [method, path] of [["GET", "/a"], ["POST", "/a"], ["GET", "/b"], ["GET", "/b"]]) {
+        told.push(await (await fetch("http://auth" + path, { method })).text());
+      }
+      request.headers.set("x-told", told.join());
+    }`,
+    more: clusters,
+    exchanges: [
+      {
+        clusters: { auth: [{ path: '/b', times: 1, body: 'b once' }, { method: 'POST', body: 'post' }, { body: 'rest' }] },
+        want: { client: { status: 200 }, upstream: { headers: { 'x-told': 'rest,post,b once,rest' } } },
+      },
+    ],
+  },
+  told('no connection is Envoy’s 503 (F033, R24)', 'closed', { kind: 'refused' }, `503 false basic http://closed/a false ${unavailable} remote connection failure`),
+  {
+    title: 'answers without bodies, and HEAD (F030)',
+    hooks: `async onRequest(request) {
+      const told = [];
+      for (const [method, path] of [["GET", "/204"], ["GET", "/304"], ["HEAD", "/200"], ["GET", "/trailers"]]) {
+        const answer = await fetch("http://auth" + path, { method });
+        told.push(answer.status, JSON.stringify(await answer.text()), answer.headers.get("content-length"));
+      }
+      request.headers.set("x-told", told.join());
+    }`,
+    more: clusters,
+    exchanges: [
+      {
+        clusters: {
+          auth: [
+            { path: '/204', status: 204 },
+            { path: '/304', status: 304 },
+            { path: '/200', body: 'seven b' },
+            { path: '/trailers', body: 'with', trailers: true },
+          ],
+        },
+        want: { client: { status: 200 }, upstream: { headers: { 'x-told': '204,"",,304,"",,200,"",7,200,"with",' } } },
+      },
+    ],
+  },
+  {
+    title: 'redirects: 307 keeps the body, 303 drops it, five are too many (F030)',
+    hooks: `async onRequest(request) {
+      const told = [];
+      for (const path of ["/307", "/303", "/loop", "/bad", "/elsewhere"]) {
+        try {
+          const answer = await fetch("http://auth" + path, { method: "POST", body: "b", headers: { "content-type": "text/x", cookie: "c=1" } });
+          told.push(answer.status, answer.url, await answer.text());
+        } catch (error) { told.push(error.code); }
+      }
+      request.headers.set("x-told", told.join(" "));
+    }`,
+    more: clusters,
+    exchanges: [
+      {
+        clusters: {
+          auth: [
+            { path: '/307', status: 307, headers: { location: '/end?a=1#f' } },
+            { path: '/303', status: 303, headers: { location: 'end' } },
+            { path: '/loop', status: 301, headers: { location: '/loop' } },
+            { path: '/bad', status: 302, headers: { location: 'http://[' } },
+            { path: '/elsewhere', status: 302, headers: { location: 'http://evil.test/' } },
+            { method: 'POST', path: '/end?a=1', body: 'posted' },
+            { method: 'GET', path: '/end', body: 'got' },
+          ],
+        },
+        want: {
+          client: { status: 200 },
+          upstream: {
+            headers: {
+              'x-told': '200 http://auth/end?a=1 posted 200 http://auth/end got E_FETCH_REDIRECT E_FETCH_REDIRECT E_FETCH_CLUSTER_NOT_ALLOWED',
+            },
+          },
+        },
+      },
+    ],
+  },
+  {
+    title: 'a client that leaves ends the calls of its exchange (F035)',
+    hooks: `async onRequest() {
+        try { await fetch("http://auth/"); } catch (error) { console.info(error.name, error.code); }
+      },
+      onLog() { fetch("http://auth/late").then(() => console.info("never"), () => console.info("nor")); console.info("log"); }`,
+    more: clusters,
+    exchanges: [
+      {
+        clusters: { auth: [{ kind: 'silent' }] },
+        clientLeavesAtMs: 60,
+        want: { client: null, upstream: null, callouts: [{ cluster: 'auth', path: '/' }] },
+      },
+    ],
+    log: ['info AbortError E_ABORTED', 'info log'],
+  },
+  {
+    title: 'a large answer arrives whole, one that is too large does not (F030, F033)',
+    hooks: `async onRequest(request) {
+      const told = [];
+      for (const size of [1048576, 1048577]) {
+        const answer = await fetch("http://auth/" + size);
+        told.push(await answer.bytes().then((bytes) => bytes.length, (error) => error.code));
+      }
+      request.headers.set("x-told", told.join());
+    }`,
+    more: clusters,
+    exchanges: [
+      {
+        clusters: { auth: [{ path: '/1048576', body: 'x'.repeat(1_048_576) }, { body: 'x'.repeat(1_048_577) }] },
+        want: { client: { status: 200 }, upstream: { headers: { 'x-told': '1048576,E_BODY_LIMIT' } } },
+      },
+    ],
+  },
+];
