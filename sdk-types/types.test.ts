@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, test } from 'vitest';
 
+import { provocations } from '../test/contract/errors.ts';
 import { readErrorRows, readRows, requiredCount, type Row } from './rows.ts';
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
@@ -364,6 +365,15 @@ describe('the documentation', () => {
           ),
         ),
     ).toEqual([]);
+  });
+
+  test('a member that is seen to throw an error names it', () => {
+    const seen = provocations.filter(({ member }) => member !== undefined);
+    const silent = seen.filter(({ code, member = '' }) => {
+      const found = documented.filter(({ name }) => name === member || name === `Incoming${member}`);
+      return !found.some(({ node }) => codesOf(node).includes(code));
+    });
+    expect(silent.map(({ code, member }) => `${member} ${code}`)).toEqual([]);
   });
 
   test('every error that scripts can see is named by a member', () => {

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// For each error that a script can see the smallest script that meets it, and whose documentation must say so.
+
+import type { CalloutDescription, ExchangeDescription } from '../../bundler/emulator.ts';
+import type { Script } from '../conformance/hosts.ts';
+
+/** A way to an error. */
+export interface Provocation {
+  readonly code: string;
+  /** The member that throws, by the name of its declaration; absent for what any member can throw. */
+  readonly member?: string;
+  /** The body of a hook; it sees `request`, `response` and `ctx` as far as they are there. */
+  readonly run: string;
+  /** Default: onRequest. */
+  readonly hook?: 'configure' | 'onRequest' | 'onResponse' | 'onLog';
+  /** No script can catch it: it is how the hook ends. */
+  readonly endsHook?: boolean;
+  /** How the cluster `auth` answers. */
+  readonly auth?: CalloutDescription;
+  /** Default: one exchange with a plain request. */
+  readonly exchanges?: readonly ExchangeDescription[];
+}
+
+const fetchAuth = 'await fetch("http://auth/");';
+/** The first exchange leaves its objects behind, the second uses them. */
+const twice: readonly ExchangeDescription[] = [{}, {}];
+
+export const provocations: readonly Provocation[] = [
+  // Handles, phases, calls
+  { code: 'E_DEAD_HANDLE', member: 'Context.request', exchanges: twice, run: 'if (globalThis.kept) kept.request; globalThis.kept = ctx;' },
+  { code: 'E_DEAD_HANDLE', member: 'Headers.get', exchanges: twice, run: 'if (globalThis.kept) kept.get("a"); globalThis.kept = request.headers;' },
+  { code: 'E_DEAD_HANDLE', member: 'Request.url', exchanges: twice, run: 'if (globalThis.kept) kept.url; globalThis.kept = request;' },
+  { code: 'E_STREAM_ENDED', member: 'Headers.set', hook: 'onLog', run: 'ctx.response.headers.set("a", "b");' },
+  { code: 'E_NO_STREAM', member: 'globals.setTimeout', hook: 'configure', run: 'setTimeout(() => {});' },
+  { code: 'E_NO_STREAM', member: 'globals.clearTimeout', hook: 'configure', run: 'clearTimeout(1);' },
+  { code: 'E_NO_STREAM', member: 'globals.fetch', hook: 'configure', run: 'fetch("http://auth/");' },
+  { code: 'E_NO_STREAM', member: 'fairlead.sleep', hook: 'configure', run: 'sleep(1);' },
+  { code: 'E_NO_STREAM', member: 'AbortSignal:timeout', hook: 'configure', run: 'AbortSignal.timeout(1);' },
+  { code: 'E_ILLEGAL_INVOCATION', run: 'Headers.prototype.get.call({}, "a");' },
+  { code: 'E_ILLEGAL_INVOCATION', run: 'EventTarget.prototype.dispatchEvent.call({}, new Event("a"));' },
+  { code: 'E_ILLEGAL_INVOCATION', run: 'new Headers().keys().next.call({});' },
+  { code: 'E_ILLEGAL_CONSTRUCTOR', run: 'new AbortSignal();' },
+  { code: 'E_DYNAMIC_IMPORT', run: 'await import("fairlead");' },
+  { code: 'E_MISSING_ARGUMENT', run: 'new Headers().get();' },
+  { code: 'E_MISSING_ARGUMENT', run: 'new Event();' },
+  { code: 'E_ARGUMENT', member: 'Headers.forEach', run: 'new Headers().forEach(1);' },
+  { code: 'E_ARGUMENT', member: 'Headers.get', run: 'new Headers().get("\u0100");' },
+  { code: 'E_ARGUMENT', member: 'Request()', run: 'new Request("http://auth/", 1);' },
+  { code: 'E_ARGUMENT', member: 'globals.setTimeout', run: 'setTimeout("code()");' },
+  { code: 'E_ARGUMENT', member: 'TextEncoder.encodeInto', run: 'new TextEncoder().encodeInto("a", []);' },
+  { code: 'E_ARGUMENT', member: 'TextDecoder.decode', run: 'new TextDecoder().decode([]);' },
+  { code: 'E_ARGUMENT', member: 'URLSearchParams()', run: 'new URLSearchParams([["a"]]);' },
+  { code: 'E_ARGUMENT', member: 'EventTarget.dispatchEvent', run: 'new EventTarget().dispatchEvent({});' },
+  { code: 'E_ARGUMENT', member: 'AbortSignal:timeout', run: 'AbortSignal.timeout(-1);' },
+  { code: 'E_ARGUMENT', member: 'AbortSignal:any', run: 'AbortSignal.any(1);' },
+  { code: 'E_ARGUMENT', member: 'fairlead.defineFilter', run: 'defineFilter(1);' },
+  { code: 'E_RANGE', member: 'fairlead.sleep', run: 'sleep(-1);' },
+  { code: 'E_RANGE', member: 'Response:redirect', run: 'Response.redirect("http://a/", 200);' },
+  { code: 'E_OPTION', member: 'globals.fetch', run: 'await fetch("http://auth/", { timeoutMs: 0 });' },
+  { code: 'E_OPTION', member: 'Request()', run: 'new Request("http://auth/", { body: "x" });' },
+  { code: 'E_OPTION', member: 'EventTarget.addEventListener', run: 'new EventTarget().addEventListener("a", () => {}, { signal: 1 });' },
+
+  // Headers and messages
+  { code: 'E_HEADERS_SENT', member: 'Headers.set', hook: 'onResponse', run: 'ctx.request.headers.set("a", "b");' },
+  { code: 'E_HEADERS_SENT', member: 'Request.method', hook: 'onResponse', run: 'ctx.request.method = "PUT";' },
+  { code: 'E_HEADER_NAME', member: 'Headers.get', run: 'new Headers().get("a b");' },
+  { code: 'E_HEADER_NAME', member: 'Headers.append', run: 'request.headers.append("a b", "c");' },
+  { code: 'E_HEADER_VALUE', member: 'Headers.set', run: 'request.headers.set("a", "b\\nc");' },
+  { code: 'E_EMPTY_VALUE', member: 'Headers.set', run: 'request.headers.set("a", "");' },
+  { code: 'E_FRAMING_HEADER', member: 'Headers.delete', run: 'request.headers.delete("content-length");' },
+  { code: 'E_HEADER_LIMIT', member: 'Headers.append', run: 'for (let i = 0; i < 257; i++) request.headers.append("a", "b");' },
+  { code: 'E_IMMUTABLE', member: 'Headers.set', run: 'Response.error().headers.set("a", "b");' },
+  { code: 'E_STATUS', member: 'Response()', run: 'new Response(null, { status: 99 });' },
+  { code: 'E_STATUS', member: 'Response.status', hook: 'onResponse', run: 'response.status = 600;' },
+  { code: 'E_NULL_BODY_STATUS', member: 'Response()', run: 'new Response("a", { status: 204 });' },
+  { code: 'E_METHOD', member: 'Request()', run: 'new Request("http://auth/", { method: "CONNECT" });' },
+  { code: 'E_METHOD', member: 'Request.method', run: 'request.method = "a b";' },
+  { code: 'E_TARGET', member: 'Request.path', run: 'request.path = "a";' },
+  { code: 'E_TARGET', member: 'Request.host', run: 'request.host = "a b";' },
+  { code: 'E_TARGET', member: 'Request.scheme', run: 'request.scheme = "ftp";' },
+  { code: 'E_NOT_LIVE', member: 'Request.path', run: 'new Request("http://auth/").path = "/";' },
+  { code: 'E_NOT_LIVE', member: 'Response.status', run: 'new Response().status = 201;' },
+  { code: 'E_URL', member: 'URL()', run: 'new URL("a");' },
+  { code: 'E_URL', member: 'Request()', run: 'new Request("a");' },
+  { code: 'E_URL', member: 'Response:redirect', run: 'Response.redirect("http://");' },
+  { code: 'E_BODY_USED', member: 'Response.text', run: 'const used = new Response("a"); await used.text(); await used.text();' },
+  { code: 'E_BODY_USED', member: 'Response.clone', run: 'const used = new Response("a"); await used.text(); used.clone();' },
+  { code: 'E_BODY_UNAVAILABLE', member: 'Request.text', exchanges: [{ request: { method: 'POST', body: 'a' } }], run: 'await request.text();' },
+  { code: 'E_BODY_UNAVAILABLE', member: 'Response.clone', hook: 'onResponse', exchanges: [{ upstream: { body: 'a' } }], run: 'response.clone();' },
+  { code: 'E_BODY_LIMIT', member: 'globals.fetch', auth: { body: 'a'.repeat(1_048_577) }, run: `await (${fetchAuth.slice(0, -1)}).text();` },
+
+  // fetch, timers
+  { code: 'E_FETCH_CLUSTER_NOT_ALLOWED', member: 'globals.fetch', run: 'await fetch("http://elsewhere/");' },
+  { code: 'E_FETCH_CLUSTER_UNKNOWN', member: 'globals.fetch', run: 'await fetch("http://unknown/");' },
+  { code: 'E_FETCH_NO_HOST', member: 'globals.fetch', exchanges: [{ clusters: { empty: [{ kind: 'noHost' }] } }], run: 'await fetch("http://empty/");' },
+  { code: 'E_FETCH_RESET', member: 'globals.fetch', auth: { kind: 'reset', body: 'a' }, run: `await (${fetchAuth.slice(0, -1)}).text();` },
+  { code: 'E_FETCH_REDIRECT', member: 'globals.fetch', auth: { status: 302, headers: { location: '/' } }, run: fetchAuth },
+  { code: 'E_FETCH_LIMIT', member: 'globals.fetch', auth: {}, run: `for (let i = 0; i < 17; i++) if (i === 16) ${fetchAuth} else fetch("http://auth/");` },
+  { code: 'E_FETCH_TIMEOUT', member: 'globals.fetch', auth: { kind: 'silent' }, run: 'await fetch("http://auth/", { timeoutMs: 20 });' },
+  { code: 'E_ABORTED', member: 'fairlead.sleep', exchanges: [{ clientLeavesAtMs: 50 }], run: 'await sleep(10000);' },
+  { code: 'E_ABORTED', member: 'globals.fetch', exchanges: [{ clientLeavesAtMs: 50, clusters: { auth: [{ kind: 'silent' }] } }], run: fetchAuth },
+  { code: 'E_TIMER_LIMIT', member: 'globals.setTimeout', run: 'for (let i = 0; i < 65; i++) setTimeout(() => {});' },
+  { code: 'E_TIMER_LIMIT', member: 'fairlead.sleep', run: 'for (let i = 0; i < 65; i++) sleep(1);' },
+
+  // Encodings
+  { code: 'E_ENCODING', member: 'TextDecoder()', run: 'new TextDecoder("a");' },
+  { code: 'E_DECODE', member: 'TextDecoder.decode', run: 'new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array([255]));' },
+
+  // What a hook gives back
+  { code: 'E_RETURN_VALUE', member: 'Filter.onRequest', endsHook: true, run: 'return 1;' },
+  { code: 'E_RETURN_VALUE', member: 'Filter.onResponse', endsHook: true, hook: 'onResponse', run: 'return 1;' },
+  { code: 'E_RETURN_REQUEST', member: 'Filter.onRequest', endsHook: true, run: 'return request;' },
+  { code: 'E_RETURN_REQUEST', member: 'Filter.onResponse', endsHook: true, hook: 'onResponse', run: 'return ctx.request;' },
+  { code: 'E_RETURN_FETCHED', member: 'Filter.onRequest', endsHook: true, auth: { body: ['a', 'b'], frameDelayMs: 50 }, run: `return ${fetchAuth}` },
+  { code: 'E_RETURN_FETCHED', member: 'Filter.onResponse', endsHook: true, hook: 'onResponse', auth: { body: ['a', 'b'], frameDelayMs: 50 }, run: `return ${fetchAuth}` },
+];
+
+/** Codes that no script can bring about in this version, and why. */
+export const unprovoked: Readonly<Record<string, string>> = {
+  E_INTERNAL: 'a defect of fairlead itself',
+  E_FETCH_REQUEST: 'fairlead gives every call what Envoy requires',
+  E_WRONG_PHASE: 'no row is narrower than Hooks',
+};
+
+const parameters = { configure: 'config, env', onRequest: 'request, ctx', onResponse: 'response, ctx', onLog: 'ctx' };
+
+/** A filter whose hook tells what it caught: constructor, name and code, in a line of the log. */
+export function scriptOf({ run, hook = 'onRequest', endsHook = false, auth, exchanges = [{}] }: Provocation): Script {
+  const caught = 'console.info(JSON.stringify([error.constructor.name, error.name, error.code]));';
+  const body = endsHook ? run : `try { ${run} } catch (error) { ${caught} }`;
+  // onLog and configure cannot wait.
+  const isAsync = hook === 'onRequest' || hook === 'onResponse';
+  const inline = `import { defineFilter, sleep } from 'fairlead';
+export default { ${isAsync ? 'async ' : ''}${hook}(${parameters[hook]}) { ${body} } };`;
+  return {
+    filter: { inline, clusters: ['auth', 'unknown', 'empty'] },
+    exchanges: exchanges.map((exchange) => (auth === undefined ? exchange : { ...exchange, clusters: { auth: [auth] } })),
+  };
+}

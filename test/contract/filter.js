@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// Answers with the surface of its world, seen from the hook in which most can be reached.
+
+import * as fairlead from 'fairlead';
+import { surface } from './surface.js';
+
+export default fairlead.defineFilter({
+  configure: (config, env) => ({ env }),
+
+  onResponse(response, ctx) {
+    const headers = new Headers([['a', 'b']]);
+    const params = new URLSearchParams('a=b');
+    return Response.json(
+      surface({
+        fairlead,
+        response,
+        request: ctx.request,
+        ctx,
+        env: ctx.settings.env,
+        state: ctx.state,
+        config: ctx.config,
+        'ctx.signal': ctx.signal,
+        'request.headers': ctx.request.headers,
+        'response.headers': response.headers,
+        'Headers.keys()': headers.keys(),
+        'Headers.values()': headers.values(),
+        'Headers.entries()': headers.entries(),
+        'URLSearchParams.keys()': params.keys(),
+        'URLSearchParams.values()': params.values(),
+        'URLSearchParams.entries()': params.entries(),
+        '%IteratorPrototype%': Object.getPrototypeOf(Object.getPrototypeOf([].values())),
+      }),
+    );
+  },
+});
