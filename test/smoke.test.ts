@@ -94,7 +94,7 @@ describe('an Envoy of the harness', () => {
         const pending = request(envoy, '/', { signal: leave.signal });
         await silent.arrived(1);
         expect(await envoy.gauge('downstream_rq_active')).toBe(1);
-        await expect(envoy.idle(50)).rejects.toThrow('downstream_rq_active');
+        await expect(envoy.idle(undefined, 50)).rejects.toThrow('downstream_rq_active');
         leave.abort();
         await expect(pending).rejects.toThrow('abort');
         await envoy.idle();

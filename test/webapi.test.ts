@@ -1,39 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 
-// The Web's own classes inside a filter in a real Envoy. The cases are in webapi/, one file a stem.
+// The Web's own classes inside a filter, in a real Envoy and in the emulator. The cases are in webapi/, one file a stem.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Emulator } from '../bundler/emulator.ts';
 import { build } from '../bundler/index.ts';
 import { fairlead, request, startEnvoy, type Envoy } from './harness.ts';
 
+// All cases of a file run in one hook.
+const limits = { cpu_ms: 10_000, stream_cpu_ms: 10_000 };
+
 let folder: string;
+let bytecode: Uint8Array;
 let envoy: Envoy;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fairlead-webapi-'));
   const entry = fileURLToPath(new URL('./webapi/filter.js', import.meta.url));
-  const { bytes } = await build({ entry, check: false });
+  ({ bytes: bytecode } = await build({ entry, check: false }));
   const file = join(folder, 'webapi.qjb');
-  await writeFile(file, bytes);
-  // All cases of a file run in one hook.
-  envoy = await startEnvoy({ filters: [fairlead({ file, limits: { cpu_ms: 10_000, stream_cpu_ms: 10_000 } })] });
+  await writeFile(file, bytecode);
+  envoy = await startEnvoy({ filters: [fairlead({ file, limits })] });
 });
 afterAll(async () => {
   await envoy?.stop();
   await rm(folder, { recursive: true, force: true });
 });
 
-test.each([
-  ['URL and URLSearchParams do what the URL standard says (W04, W05)', 'url'],
-  ['TextEncoder and TextDecoder do what the Encoding standard says (W02, W03)', 'encoding'],
-])('%s', async (_, file) => {
-  const answer = await request(envoy, `/${file}`);
-  expect(answer.status).toBe(200);
-  const { count, failures } = JSON.parse(answer.text()) as { count: number; failures: string[] };
+const stems = [
+  { file: 'url', title: 'URL and URLSearchParams do what the URL standard says', rows: 'W04, W05' },
+  { file: 'encoding', title: 'TextEncoder and TextDecoder do what the Encoding standard says', rows: 'W02, W03' },
+];
+
+function expectAllChecked(status: number | undefined, text: string | undefined): void {
+  expect(status).toBe(200);
+  const { count, failures } = JSON.parse(text ?? '') as { count: number; failures: string[] };
   expect(failures).toEqual([]);
   expect(count).toBeGreaterThan(400);
-});
+}
+
+for (const { file, title, rows } of stems) {
+  test(`${title}, in Envoy (${rows})`, async () => {
+    const answer = await request(envoy, `/${file}`);
+    expectAllChecked(answer.status, answer.text());
+  });
+
+  test(`${title}, in the emulator (${rows}, F112)`, async () => {
+    const emulator = await Emulator.load();
+    const filter = await emulator.filter({ bytecode, limits });
+    const { client } = await filter.exchange({ request: { path: `/${file}` } });
+    await emulator.close();
+    expectAllChecked(client?.status, client?.text());
+  });
+}

@@ -221,9 +221,9 @@ export class Envoy {
   }
 
   /** Waits until no HTTP stream is left on a listener, by default the first one. */
-  async idle(listener = listenerName): Promise<void> {
+  async idle(listener = listenerName, timeoutMs = 5_000): Promise<void> {
     const none = async (): Promise<boolean> => (await this.gauge('downstream_rq_active', listener)) === 0;
-    await waitFor('downstream_rq_active to become 0', none, 5_000);
+    await waitFor('downstream_rq_active to become 0', none, timeoutMs);
   }
 
   /**
