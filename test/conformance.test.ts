@@ -6,6 +6,7 @@
 
 import { getQuickJS } from 'quickjs-emscripten';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { Emulator, FilterError } from '../bundler/emulator.ts';
 import type { Case, Wanted, WantedMessage } from './conformance/case.ts';
 import { console_ } from './conformance/console.ts';
 import { fetch } from './conformance/fetch.ts';
@@ -13,8 +14,10 @@ import { headers } from './conformance/headers.ts';
 import { runInEmulator, runInEnvoy, type Message, type Outcome, type Result, type Script } from './conformance/hosts.ts';
 import { language } from './conformance/language.ts';
 import { message } from './conformance/message.ts';
+import { refusals } from './conformance/refusals.ts';
 import { stream } from './conformance/stream.ts';
 import { timers } from './conformance/timers.ts';
+import { expectRefused, fairlead, type JsonObject } from './harness.ts';
 
 const stems: Readonly<Record<string, readonly Case[]>> = { headers, message, stream, fetch, timers, console: console_ };
 const cases = Object.values(stems).flat();
@@ -113,4 +116,28 @@ describe('the language', () => {
       }
     },
   );
+});
+
+describe('a config that is refused says the same before Envoy and in the emulator', () => {
+  let emulator: Emulator;
+  beforeAll(async () => {
+    emulator = await Emulator.load();
+    return () => emulator.close();
+  });
+
+  for (const { config, code, file, line, column } of refusals) {
+    const shown = typeof config === 'string' ? config : (config.inline ?? Object.keys(config).join());
+    test(`${code}: ${JSON.stringify(shown)} (F055, F112)`, async () => {
+      const { bytecode, ...keys } = typeof config === 'string' ? {} : config;
+      const base64 = bytecode && { bytecode: Buffer.from(bytecode).toString('base64') };
+      const forEnvoy = typeof config === 'string' ? config : ({ ...keys, ...base64 } as JsonObject);
+      const real = await expectRefused({ filters: [fairlead(forEnvoy)] });
+      expect([real.code, real.file, real.line, real.column]).toEqual([code, file, line, column]);
+
+      const refusal: unknown = await emulator.filter(config).catch((error: unknown) => error);
+      if (!(refusal instanceof FilterError)) throw new Error('the emulator took it');
+      const place = [refusal.file || undefined, refusal.line || undefined, refusal.column || undefined];
+      expect([refusal.code, ...place]).toEqual([code, file, line, column]);
+    });
+  }
 });
