@@ -51,7 +51,7 @@ const exportNames = {
 const native = `
 // Taken now: scripts under test replace what they can reach.
 const { TypeError, Error, DOMException } = globalThis;
-const { create, getOwnPropertyDescriptor, getOwnPropertyDescriptors, getPrototypeOf, assign } = Object;
+const { create, getOwnPropertyDescriptor, getOwnPropertyDescriptors, getPrototypeOf, defineProperty } = Object;
 const { replace } = String.prototype;
 const { apply } = Reflect;
 const copy = (object) => create(null, getOwnPropertyDescriptors(object));
@@ -78,12 +78,13 @@ export const intrinsics = {
 const errors = ${JSON.stringify(errors)};
 export const hostError = (code, ...args) => {
   const row = errors[code];
-  if (row.cls !== 'TypeError') throw new Error(code + ' is no TypeError');
+  if (row.cls !== 'TypeError' && row.cls !== 'AbortError') throw new Error(code + ' is a ' + row.cls);
   const message = apply(replace, row.message, [/\\{(\\d)\\}/g, (_, index) => {
     if (args[index] === undefined) throw new Error(code + ' has a blank {' + index + '} that nothing fills');
     return args[index];
   }]);
-  return assign(new TypeError(message), { code });
+  const error = row.cls === 'TypeError' ? new TypeError(message) : new DOMException(message, row.cls);
+  return defineProperty(error, 'code', { __proto__: null, value: code, writable: true, configurable: true });
 };
 export const newDomException = (name, message) => new DOMException(message, name);
 
