@@ -19,7 +19,10 @@ export type Bytes = string | Uint8Array;
 /** Header lines as `[name, value]`, in order. In values a character stands for a byte. */
 export type HeaderLines = readonly (readonly [name: string, value: string])[];
 
-/** Header lines, or an object of them; a list of values makes several lines. */
+/**
+ * Header lines, or an object of them; a list of values makes several lines. Blanks around a value do not arrive: they are
+ * no part of it.
+ */
 export type HeadersDescription = HeaderLines | Readonly<Record<string, string | readonly string[]>>;
 
 interface MessageDescription {
@@ -391,10 +394,10 @@ function frames(body: Bytes | readonly Bytes[] = []): string[] {
 }
 
 function lines(headers: HeadersDescription = []): HeaderLines {
-  if (isLines(headers)) return headers;
-  return Object.entries(headers).flatMap(([name, values]) =>
-    [values].flat().map((value): readonly [string, string] => [name, value]),
-  );
+  const all = isLines(headers)
+    ? headers
+    : Object.entries(headers).flatMap(([name, values]) => [values].flat().map((value) => [name, value] as const));
+  return all.map(([name, value]) => [name, value.replace(/^[ \t]+|[ \t]+$/g, '')]);
 }
 
 function isLines(headers: HeadersDescription): headers is HeaderLines {
