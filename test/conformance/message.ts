@@ -332,4 +332,73 @@ export const message: readonly Case[] = [
       want: { client: ok, upstream: { path, headers: { 'x-path': path, 'x-url': `http://example.com${path}` } } },
     })),
   },
+  {
+    title: 'blanks around values are gone before a filter sees them (F002)',
+    hooks: `onRequest({ headers }) { headers.set("x-seen", JSON.stringify(headers.get("x-blank"))); },
+      onResponse({ headers }) { headers.set("x-seen", JSON.stringify(headers.get("x-blank"))); }`,
+    exchanges: [
+      {
+        request: { headers: { 'x-blank': '  a b\t ' } },
+        upstream: { headers: { 'x-blank': ' \t c  d ' } },
+        want: {
+          client: { status: 200, headers: { 'x-seen': '"c  d"' } },
+          upstream: { headers: { 'x-seen': '"a b"' } },
+        },
+      },
+    ],
+  },
+  {
+    title: 'an answer before the request’s end may replace it (F021)',
+    hooks: `onResponse: (response) => new Response("instead of " + response.status, { status: 418 })`,
+    exchanges: [
+      {
+        request: { method: 'POST', body: 'a'.repeat(1000) },
+        upstream: { status: 202, early: true, body: 'early' },
+        want: { client: { status: 418, body: 'instead of 202' } },
+      },
+    ],
+  },
+  {
+    title: 'a reply while the request’s body is still on its way (F020)',
+    hooks: `async onRequest({ path }) { if (path === "/wait") await sleep(20); return new Response("no thanks", { status: 413 }); }`,
+    exchanges: ['/now', '/wait'].map((path) => ({
+      request: { method: 'POST', path, body: 'a'.repeat(30_000) },
+      want: { client: { status: 413, body: 'no thanks' }, upstream: null },
+    })),
+  },
+  {
+    title: 'names of any letter case in a Response go out in lower case, cookies stay lines (F020, F002)',
+    hooks: `onRequest() {
+      const headers = new Headers({ "X-Upper": "a", "set-cookie": "a=1" });
+      headers.append("Set-Cookie", "b=2"); headers.append("x-upper", "b"); headers.append("Vary", "c"); headers.append("vary", "d");
+      return new Response(null, { headers });
+    }`,
+    exchanges: [
+      {
+        want: {
+          client: { status: 200, headers: { 'x-upper': ['a', 'b'], 'set-cookie': ['a=1', 'b=2'], vary: 'c,d' } },
+          upstream: null,
+        },
+      },
+    ],
+  },
+  {
+    title: 'a status without a body can be put on a response that has one (F004)',
+    hooks: `onResponse(response) { response.status = 205; }`,
+    exchanges: [{ upstream: { status: 200, body: 'kept' }, want: { client: { status: 205, body: 'kept' } } }],
+  },
+  {
+    title: 'each kind of answer reaches onLog (F022)',
+    hooks: `onRequest({ path }) { if (path === "/reply") return new Response("a", { status: 202, headers: { "x-a": "b" } }); if (path === "/throw") throw 1; },
+      onResponse({ headers }) { if (headers.has("x-replace")) return new Response("b", { status: 203 }); },
+      onLog(ctx) { console.info(ctx.request.path, ctx.response.status, ctx.response.headers.get("x-a")); }`,
+    exchanges: [
+      { request: { path: '/reply' }, want: { client: { status: 202 } } },
+      { request: { path: '/throw' }, want: { client: { status: 500 } } },
+      { request: { path: '/replace' }, upstream: { headers: { 'x-replace': '1' } }, want: { client: { status: 203 } } },
+      { request: { path: '/pass' }, upstream: { headers: { 'x-a': 'up' } }, want: { client: { status: 200 } } },
+      { request: { path: '/broken' }, upstream: { kind: 'disconnect' }, want: { client: { status: 503 } } },
+    ],
+    log: ['info /reply 202 b', 'error E_THROWN', 'info /throw 500 null', 'info /replace 203 null', 'info /pass 200 up', 'info /broken 503 null'],
+  },
 ];

@@ -259,4 +259,71 @@ export const stream: readonly Case[] = [
     ],
     log: ['error E_RETURN_VALUE', 'error E_BODY_USED'],
   },
+  {
+    title: 'a reply of Envoy to a gRPC caller passes onResponse (F001, F023)',
+    http2: true,
+    hooks: `onResponse(response) { response.headers.set("x-hook", [response.status, response.headers.get("grpc-status")].join()); }`,
+    exchanges: [
+      {
+        request: { method: 'POST', headers: { 'content-type': 'application/grpc', te: 'trailers' } },
+        upstream: { kind: 'localReply', status: 503, body: 'closed' },
+        want: {
+          client: { status: 200, headers: { 'x-hook': '200,14', 'grpc-status': '14', 'grpc-message': 'closed' }, body: '' },
+          upstream: null,
+        },
+      },
+    ],
+  },
+  {
+    title: 'a reply of an earlier filter to a gRPC caller passes onResponse (F001, F023)',
+    http2: true,
+    hooks: `onResponse(response) { response.headers.set("x-hook", [response.status, response.headers.get("grpc-status")].join()); }`,
+    exchanges: [
+      {
+        request: { method: 'POST', headers: { 'content-type': 'application/grpc', te: 'trailers' } },
+        upstream: { kind: 'earlierReply', status: 403, body: 'no' },
+        want: {
+          client: { status: 200, headers: { 'x-hook': '200,7', 'grpc-status': '7', 'grpc-message': 'no' }, body: '' },
+          upstream: null,
+        },
+      },
+    ],
+  },
+  {
+    title: 'a client that leaves while the response is held (F035)',
+    hooks: `async onResponse(response, ctx) { try { await sleep(5000); } finally { console.info("finally", response.status, ctx.signal.aborted); } },
+      onLog(ctx) { console.info("log", ctx.response.status); }`,
+    exchanges: [{ upstream: { body: 'held' }, clientLeavesAtMs: 80, want: { client: null } }],
+    log: ['info finally 200 true', 'info log 200'],
+  },
+  {
+    title: 'an error is told with its stack, its cause and its place (F087)',
+    hooks: `onRequest() {
+      function inner() { throw new RangeError("deep"); }
+      try { inner(); } catch (error) { console.error(error); }
+      throw new Error("outer", { cause: "a cause" });
+    }`,
+    exchanges: [{ want: { client: { status: 500 } } }],
+    log: [
+      'error RangeError: deep at inner (inline:4:36) < at onRequest (inline:5:13)',
+      'error E_THROWN',
+    ],
+  },
+  {
+    title: 'the caps of a stream hold, and only there (F072)',
+    hooks: `async onRequest(request) {
+      const codes = [];
+      const provoke = async (run) => { try { await run(); } catch (error) { codes.push(error.code); } };
+      await provoke(() => { for (let i = 0; i < 65; i++) setTimeout(() => {}, 1000); });
+      const calls = await Promise.allSettled(Array.from({ length: 4 }, () => fetch("http://auth/")));
+      codes.push(...calls.map(({ reason }) => reason?.code ?? "sent"));
+      await provoke(() => { for (let i = 0; i < 257; i++) request.headers.append("x-n", "1"); });
+      return Response.json(codes);
+    }`,
+    more: { clusters: ['auth'], limits: { fetches: 3 } },
+    exchanges: [1, 2].map(() => ({
+      clusters: { auth: [{}] },
+      want: { client: { status: 200, body: '["E_TIMER_LIMIT","sent","sent","sent","E_FETCH_LIMIT","E_HEADER_LIMIT"]' }, upstream: null },
+    })),
+  },
 ];
