@@ -24,7 +24,9 @@ const cases = Object.values(stems).flat();
 
 function scriptOf({ hooks, more, http2 = false, exchanges }: Case): Script {
   const inline = `import { sleep } from 'fairlead';\nexport default {\n${hooks}\n};`;
-  return { filter: { inline, ...more }, exchanges: exchanges.map(({ want: _, ...exchange }) => exchange), http2 };
+  // The time of a busy machine counts as CPU time in the emulator.
+  const limits = { cpu_ms: 1000, stream_cpu_ms: 10_000, ...(more?.['limits'] as object | undefined) };
+  return { filter: { inline, ...more, limits }, exchanges: exchanges.map(({ want: _, ...exchange }) => exchange), http2 };
 }
 
 /** Of what has arrived the part that is wanted, in the form in which it is. */
@@ -78,7 +80,13 @@ for (const [stem, ofStem] of Object.entries(stems)) {
         );
         const codeOr = (text: string): string => /^(E_\w+): /.exec(text)?.[1] ?? text;
         expect(real.log.map(({ level, text }) => `${level} ${codeOr(text)}`)).toEqual(wanted.log ?? []);
-        expect(results['emulator']?.[i]).toEqual(real);
+        const withoutCalls = ({ outcomes, log }: Result): Result => ({
+          outcomes: outcomes.map((outcome) => ({ ...outcome, callouts: [] })),
+          log,
+        });
+        const compared = wanted.cutsCalls === true ? withoutCalls : (result: Result): Result => result;
+        const fake = results['emulator']?.[i];
+        expect(fake && compared(fake)).toEqual(compared(real));
       });
     }
   });

@@ -261,7 +261,7 @@ describe('an error that scripts can see', () => {
         const lines = results[host]?.[i]?.log.map(({ level, text }) => `${level} ${endsHook ? text.split(':')[0] : text}`);
         expect([host, lines]).toEqual([host, [wanted]]);
       }
-      expect(results['Envoy']?.[i]).toEqual(results['emulator']?.[i]);
+      expect(results['Envoy']?.[i]?.log).toEqual(results['emulator']?.[i]?.log);
     });
   }
 });

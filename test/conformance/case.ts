@@ -29,6 +29,8 @@ export interface Case {
   /** Client and upstream speak HTTP/2. */
   readonly http2?: boolean;
   readonly exchanges: readonly (ExchangeDescription & { readonly want: Wanted })[];
+  /** Calls are cut off, and so may never arrive: they are not compared. */
+  readonly cutsCalls?: boolean;
   /** Lines of the log: level and text; of an error its code alone. Default: none. */
   readonly log?: readonly string[];
 }

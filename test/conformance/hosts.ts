@@ -327,7 +327,8 @@ async function answer(exchange: Exchange, description: AnswerDescription, broken
     await exchange.write(frame);
   }
   await delay(frameDelayMs);
-  if (broken) exchange.reset();
+  // A reset could overtake what has been sent.
+  if (broken) exchange.hangUp();
   else exchange.finish();
 }
 

@@ -73,7 +73,7 @@ export const stream: readonly Case[] = [
       if (path === "/memory") { const all = []; for (;;) all.push(new Uint8Array(100000)); }
       if (path === "/wait") await new Promise(() => {});
     }`,
-    more: { limits: { memory_mb: 8, wait_ms: 100 }, on_error: { status: 500, wait_status: 504 } },
+    more: { limits: { cpu_ms: 20, memory_mb: 8, wait_ms: 100 }, on_error: { status: 500, wait_status: 504 } },
     exchanges: [
       ...['/cpu', '/stack', '/memory'].map((path) => ({ request: { path }, want: { client: { status: 500 }, upstream: null } })),
       { request: { path: '/wait' }, want: { client: { status: 504 }, upstream: null } },
@@ -110,7 +110,7 @@ export const stream: readonly Case[] = [
         try { await sleep(5000); } catch (error) { console.info("sleep", error.name, error.code, request.path); } finally { console.info("finally"); }
       },
       onLog(ctx) { console.info("log", ctx.request.path, ctx.response); }`,
-    exchanges: [{ request: { path: '/left' }, clientLeavesAtMs: 50, want: { client: null, upstream: null } }],
+    exchanges: [{ request: { path: '/left' }, clientLeavesAtMs: 500, want: { client: null, upstream: null } }],
     log: ['info aborted AbortError', 'info sleep AbortError E_ABORTED /left', 'info finally', 'info log /left null'],
   },
   {
@@ -230,7 +230,7 @@ export const stream: readonly Case[] = [
       if (headers.get("x-do") === "wait") await new Promise(() => {});
       if (headers.get("x-do") === "loop") for (;;);
     }`,
-    more: { limits: { wait_ms: 100 } },
+    more: { limits: { cpu_ms: 20, wait_ms: 100 } },
     exchanges: [
       { upstream: { headers: { 'x-do': 'wait' }, body: 'held' }, want: { client: { status: 504, headers: { 'x-do': null }, body: '' } } },
       { upstream: { headers: { 'x-do': 'loop' }, body: 'held' }, want: { client: { status: 500, headers: { 'x-do': null }, body: '' } } },
@@ -293,7 +293,7 @@ export const stream: readonly Case[] = [
     title: 'a client that leaves while the response is held (F035)',
     hooks: `async onResponse(response, ctx) { try { await sleep(5000); } finally { console.info("finally", response.status, ctx.signal.aborted); } },
       onLog(ctx) { console.info("log", ctx.response.status); }`,
-    exchanges: [{ upstream: { body: 'held' }, clientLeavesAtMs: 80, want: { client: null } }],
+    exchanges: [{ upstream: { body: 'held' }, clientLeavesAtMs: 500, want: { client: null } }],
     log: ['info finally 200 true', 'info log 200'],
   },
   {

@@ -98,9 +98,9 @@ export const provocations: readonly Provocation[] = [
   { code: 'E_FETCH_RESET', member: 'globals.fetch', auth: { kind: 'reset', body: 'a' }, run: `await (${fetchAuth.slice(0, -1)}).text();` },
   { code: 'E_FETCH_REDIRECT', member: 'globals.fetch', auth: { status: 302, headers: { location: '/' } }, run: fetchAuth },
   { code: 'E_FETCH_LIMIT', member: 'globals.fetch', auth: {}, run: `for (let i = 0; i < 17; i++) if (i === 16) ${fetchAuth} else fetch("http://auth/");` },
-  { code: 'E_FETCH_TIMEOUT', member: 'globals.fetch', auth: { kind: 'silent' }, run: 'await fetch("http://auth/", { timeoutMs: 20 });' },
-  { code: 'E_ABORTED', member: 'fairlead.sleep', exchanges: [{ clientLeavesAtMs: 50 }], run: 'await sleep(10000);' },
-  { code: 'E_ABORTED', member: 'globals.fetch', exchanges: [{ clientLeavesAtMs: 50, clusters: { auth: [{ kind: 'silent' }] } }], run: fetchAuth },
+  { code: 'E_FETCH_TIMEOUT', member: 'globals.fetch', auth: { kind: 'silent' }, run: 'await fetch("http://auth/", { timeoutMs: 100 });' },
+  { code: 'E_ABORTED', member: 'fairlead.sleep', exchanges: [{ clientLeavesAtMs: 500 }], run: 'await sleep(10000);' },
+  { code: 'E_ABORTED', member: 'globals.fetch', exchanges: [{ clientLeavesAtMs: 500, clusters: { auth: [{ kind: 'silent' }] } }], run: fetchAuth },
   { code: 'E_TIMER_LIMIT', member: 'globals.setTimeout', run: 'for (let i = 0; i < 65; i++) setTimeout(() => {});' },
   { code: 'E_TIMER_LIMIT', member: 'fairlead.sleep', run: 'for (let i = 0; i < 65; i++) sleep(1);' },
 
@@ -113,8 +113,8 @@ export const provocations: readonly Provocation[] = [
   { code: 'E_RETURN_VALUE', member: 'Filter.onResponse', endsHook: true, hook: 'onResponse', run: 'return 1;' },
   { code: 'E_RETURN_REQUEST', member: 'Filter.onRequest', endsHook: true, run: 'return request;' },
   { code: 'E_RETURN_REQUEST', member: 'Filter.onResponse', endsHook: true, hook: 'onResponse', run: 'return ctx.request;' },
-  { code: 'E_RETURN_FETCHED', member: 'Filter.onRequest', endsHook: true, auth: { body: ['a', 'b'], frameDelayMs: 50 }, run: `return ${fetchAuth}` },
-  { code: 'E_RETURN_FETCHED', member: 'Filter.onResponse', endsHook: true, hook: 'onResponse', auth: { body: ['a', 'b'], frameDelayMs: 50 }, run: `return ${fetchAuth}` },
+  { code: 'E_RETURN_FETCHED', member: 'Filter.onRequest', endsHook: true, auth: { body: ['a', 'b'], frameDelayMs: 500 }, run: `return ${fetchAuth}` },
+  { code: 'E_RETURN_FETCHED', member: 'Filter.onResponse', endsHook: true, hook: 'onResponse', auth: { body: ['a', 'b'], frameDelayMs: 500 }, run: `return ${fetchAuth}` },
 ];
 
 /** Codes that no script can bring about in this version, and why. */
@@ -135,7 +135,8 @@ export function scriptOf({ run, hook = 'onRequest', endsHook = false, auth, exch
   const inline = `import { defineFilter, sleep } from 'fairlead';
 export default { ${isAsync ? 'async ' : ''}${hook}(${parameters[hook]}) { ${body} } };`;
   return {
-    filter: { inline, clusters: ['auth', 'unknown', 'empty'] },
+    // The time of a busy machine counts as CPU time in the emulator.
+    filter: { inline, clusters: ['auth', 'unknown', 'empty'], limits: { cpu_ms: 1000, stream_cpu_ms: 10_000 } },
     exchanges: exchanges.map((exchange) => (auth === undefined ? exchange : { ...exchange, clusters: { auth: [auth] } })),
   };
 }

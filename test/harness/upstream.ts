@@ -144,6 +144,11 @@ export class Exchange {
     this.#request.on('end', () => this.finish());
   }
 
+  /** Closes the connection behind what has been sent; HTTP/1 only. */
+  hangUp(): void {
+    this.#socket.end();
+  }
+
   /** Breaks the connection off with a reset. */
   reset(): void {
     if ('stream' in this.#response) this.#response.stream.close(2);
