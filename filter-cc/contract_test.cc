@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 
-// What bind.h promises of every row, where no row of this version shows it: functions with the shape of
-// rows that host_api.def does not have.
+// What bind.h promises of every row, where no row of this version shows it: functions with the shape
+// of rows that host_api.def does not have.
 
 #include <gtest/gtest.h>
 
@@ -24,7 +24,8 @@ Outcome<void> probe_defect(Call&) { throw std::runtime_error("a defect"); }
 
 constexpr JSCFunctionListEntry kProbes[] = {
     bind::functionEntry("inOnLog", 0,
-                        bind::method<"probe.inOnLog", Void, void, Args<>, phase::Log, probe_inOnLog>),
+                        bind::method<"probe.inOnLog", Void, void, Args<>, phase::Log,
+                                     probe_inOnLog>),
     bind::functionEntry("inOnResponse", 0,
                         bind::method<"probe.inOnResponse", Void, void, Args<>,
                                      phase::ResponseHeaders, probe_inOnResponse>),

@@ -1260,9 +1260,10 @@ ExchangeResult runExchange(FakeEnvoy& envoy, const FilterConfig& config, const E
       if (found == nullptr)
         return;
       const HeaderList& headers = upstream.response.headers;
+      const uint32_t status = Received{headers, {}, {}}.status();
       if (upstream.kind == Kind::Disconnect)
         found->upstreamDisconnects();
-      else if (isBodiless(found->atUpstream().header(":method"), Received{headers, {}, {}}.status()))
+      else if (isBodiless(found->atUpstream().header(":method"), status))
         found->responseHeaders(headers, true);
       else
         sendResponseMessage(*found, upstream.response);

@@ -17,8 +17,7 @@ import { paths } from '../bundler/toolchain/paths.ts';
 type Functions = Readonly<Record<string, string>>;
 
 const timers: Functions = {
-  setTimeout:
-    'Outcome<double> globals_setTimeout(Call&, JSValueConst, std::optional<double>, std::span<JSValueConst>) { return 0; }',
+  setTimeout: 'Outcome<double> globals_setTimeout(Call&, JSValueConst, std::optional<double>, std::span<JSValueConst>) { return 0; }',
   clearTimeout: 'Outcome<void> globals_clearTimeout(Call&, std::optional<double>) { return {}; }',
   sleep: 'Outcome<JSValue> fairlead_sleep(Call&, double) { return JS_UNDEFINED; }',
 };

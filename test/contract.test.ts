@@ -137,9 +137,7 @@ function expectedSurface(): Surface {
       ...language,
       ...Object.fromEntries(classes.map(({ cls }) => [cls, `function ${cls} wc`])),
       // The engine keeps its own functions out of enumerations.
-      ...Object.fromEntries(
-        globalFunctions.map(({ member, stem }) => [member, `function ${member} ${stem === 'engine' ? 'wc' : 'wec'}`]),
-      ),
+      ...Object.fromEntries(globalFunctions.map(({ member, stem }) => [member, `function ${member} ${stem === 'engine' ? 'wc' : 'wec'}`])),
       console: 'object console wc',
     },
     objects: {
@@ -161,7 +159,11 @@ function expectedSurface(): Surface {
       fairlead: {
         parent: 'null',
         members: {
-          ...Object.fromEntries(of('fairlead', 'HOST_FN').map(memberOf).map(([name, text]) => [name, text.replace('wec', 'we')])),
+          ...Object.fromEntries(
+            of('fairlead', 'HOST_FN')
+              .map(memberOf)
+              .map(([name, text]) => [name, text.replace('wec', 'we')]),
+          ),
           '[Symbol.toStringTag]': 'string "Module"',
         },
       },
@@ -174,13 +176,14 @@ function expectedSurface(): Surface {
         parent: 'Object.prototype',
         members: { filterName: 'string "script-0" e', version: 'string "0.0.0" e', validating: 'boolean false e' },
       },
-      ...Object.fromEntries(
-        Object.entries(instances).map(([name, cls]) => [name, { parent: `${cls}.prototype`, members: {} }]),
-      ),
+      ...Object.fromEntries(Object.entries(instances).map(([name, cls]) => [name, { parent: `${cls}.prototype`, members: {} }])),
       ...Object.assign(
         {},
         ...iterating.map((cls) =>
-          shapesOfIterators(cls, rows.filter((row) => row.cls === cls && row.returns === 'Iterator').map(({ member }) => member)),
+          shapesOfIterators(
+            cls,
+            rows.filter((row) => row.cls === cls && row.returns === 'Iterator').map(({ member }) => member),
+          ),
         ),
       ),
     },

@@ -9,7 +9,8 @@ export const console_: readonly Case[] = [
   {
     title: 'each method of console has its level (F085, W01)',
     hooks: `onRequest() {
-      console.log("log"); console.info("info"); console.warn("warn"); console.error("error"); console.debug("debug"); console.trace("trace");
+      console.log("log"); console.info("info"); console.warn("warn"); console.error("error"); console.debug("debug");
+        console.trace("trace");
       console.assert(true, "no"); console.assert(false, "yes"); console.assert(false);
     }`,
     exchanges,
@@ -20,7 +21,8 @@ export const console_: readonly Case[] = [
     hooks: `onRequest() {
       console.log(1, -0, 1n, true, null, undefined, "a b", Symbol("s"), [1, "x", [2]], { a: { b: { c: { d: { e: {} } } } } });
       console.log("%s is %d, %i, %f, %o %c%% %x", "it", 4.5, 4.5, 4.5, { a: 1 }, "css", "rest");
-      console.log(new Map([["k", 1]]), new Set([1]), new Uint8Array([1, 2]), new Date(0), /a/g, () => {}, class A {}, new Headers({ b: "1" }));
+      console.log(new Map([["k", 1]]), new Set([1]), new Uint8Array([1, 2]), new Date(0), /a/g, () => {}, class A {}, new Headers({
+        b: "1" }));
       const cycle = { name: "c" }; cycle.self = cycle; console.log(cycle);
       console.log("line\\nbreak\\u001b[31m\\u0000é😀");
       console.dir({ a: { b: 1 } }, { depth: 0 });
@@ -39,7 +41,8 @@ export const console_: readonly Case[] = [
     title: 'counts, groups and tables (W01)',
     hooks: `onRequest() {
       console.count(); console.count("x"); console.count(); console.countReset(); console.count(); console.countReset("none");
-      console.group("outer"); console.info("in"); console.groupCollapsed(); console.info("deeper"); console.groupEnd(); console.groupEnd(); console.groupEnd(); console.info("out");
+      console.group("outer"); console.info("in"); console.groupCollapsed(); console.info("deeper"); console.groupEnd();
+        console.groupEnd(); console.groupEnd(); console.info("out");
       console.table([{ a: 1, b: "x" }, { a: 2 }]);
       console.timeEnd("never");
     }`,

@@ -16,12 +16,7 @@ const tell = (init: string): string => `async onRequest(request) {
   request.headers.set("x-told", told);
 }`;
 
-function told(
-  title: string,
-  host: string,
-  answer: CalloutDescription | undefined,
-  text: string,
-): Case {
+function told(title: string, host: string, answer: CalloutDescription | undefined, text: string): Case {
   const timesOut = text.endsWith('E_FETCH_TIMEOUT');
   return {
     title,
@@ -54,7 +49,18 @@ export const fetch: readonly Case[] = [
     more: clusters,
     exchanges: [
       {
-        clusters: { auth: [{ status: 201, headers: [['x-user', 'ann'], ['x-user', 'bob']], body: '{"a":1}' }] },
+        clusters: {
+          auth: [
+            {
+              status: 201,
+              headers: [
+                ['x-user', 'ann'],
+                ['x-user', 'bob'],
+              ],
+              body: '{"a":1}',
+            },
+          ],
+        },
         want: {
           client: { status: 200 },
           upstream: { headers: { 'x-status': '201', 'x-user': 'ann, bob', 'x-body': '{"a":1}' } },
@@ -103,7 +109,12 @@ export const fetch: readonly Case[] = [
   told('a call of which nothing comes times out (F032)', 'auth', { kind: 'silent' }, 'TimeoutError E_FETCH_TIMEOUT'),
   told('a call whose body is late times out (F032)', 'auth', { body: 'a', frameDelayMs: 1000 }, 'TimeoutError E_FETCH_TIMEOUT'),
   told('an answer that breaks off is a reset (F033)', 'auth', { kind: 'reset', body: 'half' }, 'TypeError E_FETCH_RESET'),
-  told('a connection that ends before the answer is Envoy’s 503 (F033, R24)', 'auth', { kind: 'disconnect' }, `503 false basic http://auth/a false ${unavailable} connection termination`),
+  told(
+    'a connection that ends before the answer is Envoy’s 503 (F033, R24)',
+    'auth',
+    { kind: 'disconnect' },
+    `503 false basic http://auth/a false ${unavailable} connection termination`,
+  ),
   told('a cluster without hosts is an error (F033, R24)', 'empty', { kind: 'noHost' }, 'TypeError E_FETCH_NO_HOST'),
   told('a cluster that Envoy does not know is an error (F033)', 'nobody', undefined, 'TypeError E_FETCH_CLUSTER_UNKNOWN'),
   told('a host that the config does not list is an error (F080)', 'elsewhere', undefined, 'TypeError E_FETCH_CLUSTER_NOT_ALLOWED'),
@@ -113,7 +124,8 @@ export const fetch: readonly Case[] = [
       const told = [];
       for (const redirect of ["follow", "manual", "error"]) {
         try {
-          const answer = await fetch("http://auth/a", { method: "POST", body: "b", redirect, headers: { authorization: "secret", "x-a": "1" } });
+          const answer = await fetch("http://auth/a", { method: "POST", body: "b", redirect, headers: {
+            authorization: "secret", "x-a": "1" } });
           told.push(answer.status, answer.redirected, answer.url, await answer.text());
         } catch (error) { told.push(error.code); }
       }
@@ -238,7 +250,12 @@ export const fetch: readonly Case[] = [
       },
     ],
   },
-  told('no connection is Envoy’s 503 (F033, R24)', 'closed', { kind: 'refused' }, `503 false basic http://closed/a false ${unavailable} remote connection failure`),
+  told(
+    'no connection is Envoy’s 503 (F033, R24)',
+    'closed',
+    { kind: 'refused' },
+    `503 false basic http://closed/a false ${unavailable} remote connection failure`,
+  ),
   {
     title: 'answers without bodies, and HEAD (F030)',
     hooks: `async onRequest(request) {
@@ -270,7 +287,8 @@ export const fetch: readonly Case[] = [
       const told = [];
       for (const path of ["/307", "/303", "/loop", "/bad", "/elsewhere"]) {
         try {
-          const answer = await fetch("http://auth" + path, { method: "POST", body: "b", headers: { "content-type": "text/x", cookie: "c=1" } });
+          const answer = await fetch("http://auth" + path, { method: "POST", body: "b", headers: {
+            "content-type": "text/x", cookie: "c=1" } });
           told.push(answer.status, answer.url, await answer.text());
         } catch (error) { told.push(error.code); }
       }
@@ -294,7 +312,8 @@ export const fetch: readonly Case[] = [
           client: { status: 200 },
           upstream: {
             headers: {
-              'x-told': '200 http://auth/end?a=1 posted 200 http://auth/end got E_FETCH_REDIRECT E_FETCH_REDIRECT E_FETCH_CLUSTER_NOT_ALLOWED',
+              'x-told':
+                '200 http://auth/end?a=1 posted 200 http://auth/end got E_FETCH_REDIRECT E_FETCH_REDIRECT E_FETCH_CLUSTER_NOT_ALLOWED',
             },
           },
         },

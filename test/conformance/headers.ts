@@ -26,7 +26,12 @@ export const headers: readonly Case[] = [
     hooks: '',
     exchanges: [
       {
-        request: { headers: [['X-Mixed', 'Case'], ['x-empty', '']] },
+        request: {
+          headers: [
+            ['X-Mixed', 'Case'],
+            ['x-empty', ''],
+          ],
+        },
         upstream: { status: 404, headers: { 'x-a': '1' }, body: 'none' },
         want: {
           client: { status: 404, headers: { 'x-a': '1' }, body: 'none' },
@@ -38,11 +43,19 @@ export const headers: readonly Case[] = [
   {
     title: 'repeated names are joined, absent and empty are told apart (F002, R22)',
     hooks: `onRequest({ headers }) {
-      return Response.json([headers.get("X-Multi"), headers.get("x-empty"), headers.get("x-none"), headers.has("X-EMPTY"), headers.has("x-none")]);
+      return Response.json([headers.get("X-Multi"), headers.get("x-empty"), headers.get("x-none"), headers.has("X-EMPTY"),
+        headers.has("x-none")]);
     }`,
     exchanges: [
       {
-        request: { headers: [['x-multi', '1'], ['x-other', 'o'], ['X-Multi', '2, 3'], ['x-empty', '']] },
+        request: {
+          headers: [
+            ['x-multi', '1'],
+            ['x-other', 'o'],
+            ['X-Multi', '2, 3'],
+            ['x-empty', ''],
+          ],
+        },
         want: { client: { status: 200, body: '["1, 2, 3","",null,true,false]' }, upstream: null },
       },
     ],
@@ -56,7 +69,14 @@ export const headers: readonly Case[] = [
     }`,
     exchanges: [
       {
-        request: { headers: [['accept', 'a'], ['accept', 'b'], ['x-plain', 'a'], ['x-plain', 'b']] },
+        request: {
+          headers: [
+            ['accept', 'a'],
+            ['accept', 'b'],
+            ['x-plain', 'a'],
+            ['x-plain', 'b'],
+          ],
+        },
         want: { client: { status: 200, body: '["a,b,c","a, b, c",[["accept","a,b,c"]]]' } },
       },
     ],
@@ -72,7 +92,15 @@ export const headers: readonly Case[] = [
     }`,
     exchanges: [
       {
-        request: { headers: [['x-set', '1'], ['x-add', '1'], ['x-gone', '1'], ['x-set', '2'], ['x-gone', '2']] },
+        request: {
+          headers: [
+            ['x-set', '1'],
+            ['x-add', '1'],
+            ['x-gone', '1'],
+            ['x-set', '2'],
+            ['x-gone', '2'],
+          ],
+        },
         want: {
           client: ok,
           upstream: { headers: { 'x-set': 'new', 'x-add': ['1', '2'], 'x-gone': null, 'x-fresh': '1', 'x-never': null } },
@@ -90,7 +118,15 @@ export const headers: readonly Case[] = [
     }`,
     exchanges: [
       {
-        upstream: { headers: [['x-b', '1'], ['x-b', '3'], ['set-cookie', 'a=1'], ['set-cookie', 'b=2, c'], ['x-a', '2']] },
+        upstream: {
+          headers: [
+            ['x-b', '1'],
+            ['x-b', '3'],
+            ['set-cookie', 'a=1'],
+            ['set-cookie', 'b=2, c'],
+            ['x-a', '2'],
+          ],
+        },
         want: { client: { status: 200, headers: { 'set-cookie': ['a=1', 'b=2, c'], 'x-b': ['1', '3'] } } },
       },
     ],
@@ -149,7 +185,8 @@ export const headers: readonly Case[] = [
   {
     title: 'host is the authority (F004)',
     hooks: `onRequest(request) {
-      request.headers.set("x-seen", [request.headers.get("host"), [...request.headers].some(([name]) => name.startsWith(":")), request.host].join());
+      request.headers.set("x-seen", [request.headers.get("host"), [...request.headers].some(([name]) => name.startsWith(":")),
+        request.host].join());
       request.headers.set("host", "other.test:81");
       request.headers.set("x-now", request.host);
     }`,

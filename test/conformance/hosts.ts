@@ -77,11 +77,13 @@ const ambient = new Set([
 ]);
 
 function plain(headers: HeaderLines): HeaderLines {
-  return headers
-    .filter(([name]) => !name.startsWith(':') && !ambient.has(name))
-    // HTTP/1 gives it to a message without a body that has none.
-    .filter(([name, value]) => name !== 'content-length' || value !== '0')
-    .map(([name, value]) => [name, value]);
+  return (
+    headers
+      .filter(([name]) => !name.startsWith(':') && !ambient.has(name))
+      // HTTP/1 gives it to a message without a body that has none.
+      .filter(([name, value]) => name !== 'content-length' || value !== '0')
+      .map(([name, value]) => [name, value])
+  );
 }
 
 function textOf(bytes: Uint8Array): string {

@@ -116,7 +116,8 @@ export const message: readonly Case[] = [
   },
   {
     title: 'a Response of onResponse takes the place of the upstream’s (F021)',
-    hooks: `onResponse: (response) => response.status < 500 ? response : new Response("sorry", { status: 502, headers: { "x-was": String(response.status) } })`,
+    hooks: `onResponse: (response) => response.status < 500 ? response : new Response("sorry", { status: 502, headers: {
+      "x-was": String(response.status) } })`,
     exchanges: [
       {
         upstream: { status: 503, headers: { 'x-up': '1' }, body: 'long story' },
@@ -254,7 +255,8 @@ export const message: readonly Case[] = [
   },
   {
     title: 'framing headers of a Response do not frame it (F020, R18)',
-    hooks: `onRequest: () => new Response("four", { headers: { "content-length": "99", "transfer-encoding": "chunked", connection: "close", "x-empty": "", "content-type": "text/x" } })`,
+    hooks: `onRequest: () => new Response("four", { headers: {
+      "content-length": "99", "transfer-encoding": "chunked", connection: "close", "x-empty": "", "content-type": "text/x" } })`,
     exchanges: [
       {
         want: {
@@ -275,7 +277,8 @@ export const message: readonly Case[] = [
   },
   {
     title: 'a reply from onResponse may have no body where the upstream had one, and the reverse (F021)',
-    hooks: `onResponse: async (response) => { await sleep(1); return response.status === 200 ? new Response(null, { status: 204 }) : Response.json({ was: response.status }); }`,
+    hooks: `onResponse: async (response) => { await sleep(1);
+      return response.status === 200 ? new Response(null, { status: 204 }) : Response.json({ was: response.status }); }`,
     exchanges: [
       { upstream: { status: 200, body: ['long', 'body'] }, want: { client: { status: 204, headers: { 'content-type': null }, body: '' } } },
       { upstream: { status: 404 }, want: { client: { status: 200, headers: { 'content-length': '11' }, body: '{"was":404}' } } },
@@ -305,9 +308,7 @@ export const message: readonly Case[] = [
   {
     title: 'an upstream that breaks off while the response is held is told apart from an answer (F001)',
     hooks: `async onRequest(request) { await sleep(5); }, onLog(ctx) { console.info(ctx.response.status, ctx.request.path); }`,
-    exchanges: [
-      { request: { path: '/a' }, upstream: { kind: 'disconnect', delayMs: 5 }, want: { client: { status: 503 } } },
-    ],
+    exchanges: [{ request: { path: '/a' }, upstream: { kind: 'disconnect', delayMs: 5 }, want: { client: { status: 503 } } }],
     log: ['info 503 /a'],
   },
   {
@@ -318,7 +319,16 @@ export const message: readonly Case[] = [
     }`,
     exchanges: [
       {
-        upstream: { headers: [['vary', 'a'], ['vary', 'b'], ['x-a', '1'], ['x-a', '2'], ['via', 'e'], ['etag', '"x"']] },
+        upstream: {
+          headers: [
+            ['vary', 'a'],
+            ['vary', 'b'],
+            ['x-a', '1'],
+            ['x-a', '2'],
+            ['via', 'e'],
+            ['etag', '"x"'],
+          ],
+        },
         want: { client: { status: 200, headers: { vary: 'a,b,c', 'x-a': ['1', '2', '3'], via: 'e,f', etag: '"x"' } } },
       },
     ],
@@ -389,7 +399,8 @@ export const message: readonly Case[] = [
   },
   {
     title: 'each kind of answer reaches onLog (F022)',
-    hooks: `onRequest({ path }) { if (path === "/reply") return new Response("a", { status: 202, headers: { "x-a": "b" } }); if (path === "/throw") throw 1; },
+    hooks: `onRequest({ path }) { if (path === "/reply") return new Response("a", { status: 202, headers: { "x-a": "b" } });
+      if (path === "/throw") throw 1; },
       onResponse({ headers }) { if (headers.has("x-replace")) return new Response("b", { status: 203 }); },
       onLog(ctx) { console.info(ctx.request.path, ctx.response.status, ctx.response.headers.get("x-a")); }`,
     exchanges: [
@@ -399,6 +410,13 @@ export const message: readonly Case[] = [
       { request: { path: '/pass' }, upstream: { headers: { 'x-a': 'up' } }, want: { client: { status: 200 } } },
       { request: { path: '/broken' }, upstream: { kind: 'disconnect' }, want: { client: { status: 503 } } },
     ],
-    log: ['info /reply 202 b', 'error E_THROWN', 'info /throw 500 null', 'info /replace 203 null', 'info /pass 200 up', 'info /broken 503 null'],
+    log: [
+      'info /reply 202 b',
+      'error E_THROWN',
+      'info /throw 500 null',
+      'info /replace 203 null',
+      'info /pass 200 up',
+      'info /broken 503 null',
+    ],
   },
 ];

@@ -11,7 +11,8 @@ export const stream: readonly Case[] = [
     hooks: `configure(config, env) { return { name: env.filterName.slice(0, 6), hosts: new Set(config.hosts) }; },
       onRequest(request, ctx) {
         ctx.state.path = request.path;
-        request.headers.set("x-ctx", [ctx.request === request, ctx.response, ctx.settings.name, ctx.settings.hosts.has("b"), Object.isFrozen(ctx.config.hosts)].join());
+        request.headers.set("x-ctx", [ctx.request === request, ctx.response, ctx.settings.name, ctx.settings.hosts.has("b"),
+          Object.isFrozen(ctx.config.hosts)].join());
       },
       onResponse(response, ctx) { response.headers.set("x-ctx", [ctx.response === response, ctx.state.path, ctx.request.path].join()); },
       onLog(ctx) { console.info(ctx.state.path, ctx.response.status, ctx.signal.aborted); }`,
@@ -19,7 +20,10 @@ export const stream: readonly Case[] = [
     exchanges: [
       {
         request: { path: '/one' },
-        want: { client: { status: 200, headers: { 'x-ctx': 'true,/one,/one' } }, upstream: { headers: { 'x-ctx': 'true,,script,true,true' } } },
+        want: {
+          client: { status: 200, headers: { 'x-ctx': 'true,/one,/one' } },
+          upstream: { headers: { 'x-ctx': 'true,,script,true,true' } },
+        },
       },
       { request: { path: '/two' }, want: { client: { status: 200, headers: { 'x-ctx': 'true,/two,/two' } } } },
     ],
@@ -34,7 +38,8 @@ export const stream: readonly Case[] = [
     title: 'handles of an exchange that is over refuse every use (F081, R07)',
     hooks: `onRequest(request, ctx) {
       const codes = [];
-      for (const use of [(c) => c.request, (c) => c.state, (c, r) => r.url, (c, r) => r.method = "A", (c, r, h) => h.get("a"), (c, r, h) => [...h], (c, r, h, i) => i.next()]) {
+      for (const use of [(c) => c.request, (c) => c.state, (c, r) => r.url, (c, r) => r.method = "A", (c, r, h) => h.get("a"),
+        (c, r, h) => [...h], (c, r, h, i) => i.next()]) {
         try { if (globalThis.kept) use(...kept); } catch (error) { codes.push(error.code); }
       }
       globalThis.kept = [ctx, request, request.headers, request.headers.keys()];
@@ -107,7 +112,8 @@ export const stream: readonly Case[] = [
     title: 'a client that leaves ends what the filter waits for (F035)',
     hooks: `async onRequest(request, ctx) {
         ctx.signal.addEventListener("abort", () => console.info("aborted", ctx.signal.reason.name));
-        try { await sleep(5000); } catch (error) { console.info("sleep", error.name, error.code, request.path); } finally { console.info("finally"); }
+        try { await sleep(5000); } catch (error) { console.info("sleep", error.name, error.code, request.path);
+          } finally { console.info("finally"); }
       },
       onLog(ctx) { console.info("log", ctx.request.path, ctx.response); }`,
     exchanges: [{ request: { path: '/left' }, clientLeavesAtMs: 500, want: { client: null, upstream: null } }],
@@ -141,7 +147,8 @@ export const stream: readonly Case[] = [
   {
     title: 'gRPC messages and trailers pass a filter that waits (F016, F039)',
     http2: true,
-    hooks: `async onRequest(request) { await sleep(5); request.headers.set("x-a", "1"); }, async onResponse(response) { await sleep(5); response.headers.set("x-b", "2"); }`,
+    hooks: `async onRequest(request) { await sleep(5); request.headers.set("x-a", "1"); }, async onResponse(response) { await sleep(5);
+      response.headers.set("x-b", "2"); }`,
     exchanges: [
       {
         request: { method: 'POST', headers: { 'content-type': 'application/grpc', te: 'trailers' }, body: '\0\0\0\0\u0003abc' },
@@ -166,9 +173,7 @@ export const stream: readonly Case[] = [
       for (const door of doors) try { await door(); told.push("open"); } catch (error) { told.push(error.name); }
       return Response.json(told);
     }`,
-    exchanges: [
-      { want: { client: { status: 200, body: JSON.stringify(Array(11).fill('TypeError')) } } },
-    ],
+    exchanges: [{ want: { client: { status: 200, body: JSON.stringify(Array(11).fill('TypeError')) } } }],
   },
   {
     title: 'each status has its gRPC status (F023)',
@@ -291,7 +296,8 @@ export const stream: readonly Case[] = [
   },
   {
     title: 'a client that leaves while the response is held (F035)',
-    hooks: `async onResponse(response, ctx) { try { await sleep(5000); } finally { console.info("finally", response.status, ctx.signal.aborted); } },
+    hooks: `async onResponse(response, ctx) { try { await sleep(5000);
+      } finally { console.info("finally", response.status, ctx.signal.aborted); } },
       onLog(ctx) { console.info("log", ctx.response.status); }`,
     exchanges: [{ upstream: { body: 'held' }, clientLeavesAtMs: 500, want: { client: null } }],
     log: ['info finally 200 true', 'info log 200'],
@@ -304,10 +310,7 @@ export const stream: readonly Case[] = [
       throw new Error("outer", { cause: "a cause" });
     }`,
     exchanges: [{ want: { client: { status: 500 } } }],
-    log: [
-      'error RangeError: deep at inner (inline:4:36) < at onRequest (inline:5:13)',
-      'error E_THROWN',
-    ],
+    log: ['error RangeError: deep at inner (inline:4:36) < at onRequest (inline:5:13)', 'error E_THROWN'],
   },
   {
     title: 'the caps of a stream hold, and only there (F072)',

@@ -30,7 +30,12 @@ const twice: readonly ExchangeDescription[] = [{}, {}];
 export const provocations: readonly Provocation[] = [
   // Handles, phases, calls
   { code: 'E_DEAD_HANDLE', member: 'Context.request', exchanges: twice, run: 'if (globalThis.kept) kept.request; globalThis.kept = ctx;' },
-  { code: 'E_DEAD_HANDLE', member: 'Headers.get', exchanges: twice, run: 'if (globalThis.kept) kept.get("a"); globalThis.kept = request.headers;' },
+  {
+    code: 'E_DEAD_HANDLE',
+    member: 'Headers.get',
+    exchanges: twice,
+    run: 'if (globalThis.kept) kept.get("a"); globalThis.kept = request.headers;',
+  },
   { code: 'E_DEAD_HANDLE', member: 'Request.url', exchanges: twice, run: 'if (globalThis.kept) kept.url; globalThis.kept = request;' },
   { code: 'E_STREAM_ENDED', member: 'Headers.set', hook: 'onLog', run: 'ctx.response.headers.set("a", "b");' },
   { code: 'E_NO_STREAM', member: 'globals.setTimeout', hook: 'configure', run: 'setTimeout(() => {});' },
@@ -87,20 +92,51 @@ export const provocations: readonly Provocation[] = [
   { code: 'E_URL', member: 'Response:redirect', run: 'Response.redirect("http://");' },
   { code: 'E_BODY_USED', member: 'Response.text', run: 'const used = new Response("a"); await used.text(); await used.text();' },
   { code: 'E_BODY_USED', member: 'Response.clone', run: 'const used = new Response("a"); await used.text(); used.clone();' },
-  { code: 'E_BODY_UNAVAILABLE', member: 'Request.text', exchanges: [{ request: { method: 'POST', body: 'a' } }], run: 'await request.text();' },
-  { code: 'E_BODY_UNAVAILABLE', member: 'Response.clone', hook: 'onResponse', exchanges: [{ upstream: { body: 'a' } }], run: 'response.clone();' },
-  { code: 'E_BODY_LIMIT', member: 'globals.fetch', auth: { body: 'a'.repeat(1_048_577) }, run: `await (${fetchAuth.slice(0, -1)}).text();` },
+  {
+    code: 'E_BODY_UNAVAILABLE',
+    member: 'Request.text',
+    exchanges: [{ request: { method: 'POST', body: 'a' } }],
+    run: 'await request.text();',
+  },
+  {
+    code: 'E_BODY_UNAVAILABLE',
+    member: 'Response.clone',
+    hook: 'onResponse',
+    exchanges: [{ upstream: { body: 'a' } }],
+    run: 'response.clone();',
+  },
+  {
+    code: 'E_BODY_LIMIT',
+    member: 'globals.fetch',
+    auth: { body: 'a'.repeat(1_048_577) },
+    run: `await (${fetchAuth.slice(0, -1)}).text();`,
+  },
 
   // fetch, timers
   { code: 'E_FETCH_CLUSTER_NOT_ALLOWED', member: 'globals.fetch', run: 'await fetch("http://elsewhere/");' },
   { code: 'E_FETCH_CLUSTER_UNKNOWN', member: 'globals.fetch', run: 'await fetch("http://unknown/");' },
-  { code: 'E_FETCH_NO_HOST', member: 'globals.fetch', exchanges: [{ clusters: { empty: [{ kind: 'noHost' }] } }], run: 'await fetch("http://empty/");' },
+  {
+    code: 'E_FETCH_NO_HOST',
+    member: 'globals.fetch',
+    exchanges: [{ clusters: { empty: [{ kind: 'noHost' }] } }],
+    run: 'await fetch("http://empty/");',
+  },
   { code: 'E_FETCH_RESET', member: 'globals.fetch', auth: { kind: 'reset', body: 'a' }, run: `await (${fetchAuth.slice(0, -1)}).text();` },
   { code: 'E_FETCH_REDIRECT', member: 'globals.fetch', auth: { status: 302, headers: { location: '/' } }, run: fetchAuth },
-  { code: 'E_FETCH_LIMIT', member: 'globals.fetch', auth: {}, run: `for (let i = 0; i < 17; i++) if (i === 16) ${fetchAuth} else fetch("http://auth/");` },
+  {
+    code: 'E_FETCH_LIMIT',
+    member: 'globals.fetch',
+    auth: {},
+    run: `for (let i = 0; i < 17; i++) if (i === 16) ${fetchAuth} else fetch("http://auth/");`,
+  },
   { code: 'E_FETCH_TIMEOUT', member: 'globals.fetch', auth: { kind: 'silent' }, run: 'await fetch("http://auth/", { timeoutMs: 100 });' },
   { code: 'E_ABORTED', member: 'fairlead.sleep', exchanges: [{ clientLeavesAtMs: 500 }], run: 'await sleep(10000);' },
-  { code: 'E_ABORTED', member: 'globals.fetch', exchanges: [{ clientLeavesAtMs: 500, clusters: { auth: [{ kind: 'silent' }] } }], run: fetchAuth },
+  {
+    code: 'E_ABORTED',
+    member: 'globals.fetch',
+    exchanges: [{ clientLeavesAtMs: 500, clusters: { auth: [{ kind: 'silent' }] } }],
+    run: fetchAuth,
+  },
   { code: 'E_TIMER_LIMIT', member: 'globals.setTimeout', run: 'for (let i = 0; i < 65; i++) setTimeout(() => {});' },
   { code: 'E_TIMER_LIMIT', member: 'fairlead.sleep', run: 'for (let i = 0; i < 65; i++) sleep(1);' },
 
@@ -113,8 +149,21 @@ export const provocations: readonly Provocation[] = [
   { code: 'E_RETURN_VALUE', member: 'Filter.onResponse', endsHook: true, hook: 'onResponse', run: 'return 1;' },
   { code: 'E_RETURN_REQUEST', member: 'Filter.onRequest', endsHook: true, run: 'return request;' },
   { code: 'E_RETURN_REQUEST', member: 'Filter.onResponse', endsHook: true, hook: 'onResponse', run: 'return ctx.request;' },
-  { code: 'E_RETURN_FETCHED', member: 'Filter.onRequest', endsHook: true, auth: { body: ['a', 'b'], frameDelayMs: 500 }, run: `return ${fetchAuth}` },
-  { code: 'E_RETURN_FETCHED', member: 'Filter.onResponse', endsHook: true, hook: 'onResponse', auth: { body: ['a', 'b'], frameDelayMs: 500 }, run: `return ${fetchAuth}` },
+  {
+    code: 'E_RETURN_FETCHED',
+    member: 'Filter.onRequest',
+    endsHook: true,
+    auth: { body: ['a', 'b'], frameDelayMs: 500 },
+    run: `return ${fetchAuth}`,
+  },
+  {
+    code: 'E_RETURN_FETCHED',
+    member: 'Filter.onResponse',
+    endsHook: true,
+    hook: 'onResponse',
+    auth: { body: ['a', 'b'], frameDelayMs: 500 },
+    run: `return ${fetchAuth}`,
+  },
 ];
 
 /** Codes that no script can bring about in this version, and why. */
