@@ -32,7 +32,7 @@ interface Section {
 
 const sectionType = { dynamic: 6, dynsym: 11, versionNeed: 0x6ffffffe, versionIndex: 0x6fffffff };
 const dynamicTagNeeded = 1n;
-const bindingWeak = 2;
+const binding = { local: 0, weak: 2 };
 
 function stringAt(file: Buffer, table: Section, offset: number): string {
   const start = table.offset + offset;
@@ -101,11 +101,14 @@ export function readSharedLibrary(file: Buffer): SharedLibrary {
   // Entry 0 is the empty one that every table begins with.
   for (let index = 1; index < table.size / 24; index++) {
     const at = table.offset + index * 24;
+    const bound = file.readUInt8(at + 4) >> 4;
+    // A linker may leave in what only the library's own relocations name.
+    if (bound === binding.local) continue;
     const version = indexes === undefined ? 0 : file.readUInt16LE(indexes.offset + index * 2) & 0x7fff;
     symbols.push({
       name: stringAt(file, stringsOf(table), file.readUInt32LE(at)),
       defined: file.readUInt16LE(at + 6) !== 0,
-      weak: file.readUInt8(at + 4) >> 4 === bindingWeak,
+      weak: bound === binding.weak,
       version: versionNames.get(version),
     });
   }

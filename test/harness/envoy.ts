@@ -74,8 +74,8 @@ export const envoyMinor = ((): number => {
 const startLimitMs = 20_000;
 const stopLimitMs = 20_000;
 
-// Like ENVOY_BIN: another build, an installed one, can be put in the place of the release build.
-const libraryFolder = process.env['ENVOY_DYNAMIC_MODULES_SEARCH_PATH'] ?? dirname(paths.soPath);
+/** Like ENVOY_BIN: another build, an installed one, can be put in the place of the release build. */
+export const libraryFolder = process.env['ENVOY_DYNAMIC_MODULES_SEARCH_PATH'] ?? dirname(paths.soPath);
 
 // A test runner that dies must not leave proxies behind.
 const running = new Set<ChildProcess>();
