@@ -16,6 +16,8 @@ import { step, type Report } from './progress.ts';
 
 /** What is to be there when set-up has ended. */
 export interface Wanted {
+  /** What BUILD.bazel reads: third-party sources, the edited engine, the bundled built-ins. Any build below has it. */
+  readonly sources?: boolean;
   /** build/release/libfairlead.so */
   readonly release?: boolean;
   /** build/wasm/fairlead.wasm */
@@ -32,8 +34,8 @@ export interface Wanted {
   readonly envoy?: boolean | readonly string[];
 }
 
-/** What a preset needs of third parties. All presets read the built-ins that the release build compiles. */
-const buildPins = ['zig', 'cmake', 'ninja', 'quickjs-ng', 'ada', 'pycryptodome'];
+const sourcePins = ['quickjs-ng', 'ada', 'pycryptodome'];
+const toolPins = ['zig', 'cmake', 'ninja'];
 
 const allPresets = ['release', 'wasm', 'asan', 'tsan'] as const;
 type Preset = (typeof allPresets)[number];
@@ -48,10 +50,16 @@ const benchTargets = ['bench_native', 'bench_instructions'];
 export async function ensure(wanted: Wanted): Promise<void> {
   const presets = allPresets.filter((preset) => wanted[preset]);
   const extra = [...(wanted.bench ? benchTargets : []), ...(wanted.faults ? ['fairlead_faults'] : [])];
+  const builds = presets.length > 0;
+  const sources = builds || wanted.sources === true;
   const unlock = await lock();
   try {
-    await fetchAll([...(presets.length > 0 ? buildPins : []), ...envoyPins(wanted.envoy)]);
-    if (presets.length > 0) await build(presets, extra);
+    await fetchAll([...(builds ? toolPins : []), ...(sources ? sourcePins : []), ...envoyPins(wanted.envoy)]);
+    if (sources) {
+      prepareEngine();
+      await bundleBuiltins();
+    }
+    if (builds) await build(presets, extra);
   } finally {
     unlock();
   }
@@ -96,8 +104,6 @@ async function fetchAll(names: readonly string[]): Promise<void> {
 }
 
 async function build(presets: readonly Preset[], extraReleaseTargets: readonly string[]): Promise<void> {
-  prepareEngine();
-  await bundleBuiltins();
   // The release build compiles the built-ins, which every core embeds; meanwhile the others compile their engine.
   const names = presets.join(', ');
   await step(`building the engine (${names})`, (report) =>

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 
+import { buildWithBazel } from './bazel.ts';
 import { ensure } from './ensure.ts';
 import { SetupError } from './process.ts';
 import { runTests } from './tests.ts';
 
-/** What stands behind `npm start`, `npm test`, `npm run build` and `npm run bench`. Returns the exit code. */
+/** What stands behind the npm scripts: start, test, build, bazel and bench. Returns the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   const [command, ...rest] = args;
   try {
@@ -20,12 +21,14 @@ export async function main(args: readonly string[]): Promise<number> {
       case 'build':
         await ensure({ release: true, wasm: true });
         return 0;
+      case 'bazel':
+        return await buildWithBazel(rest);
       case 'bench': {
         const bench = await import('../../bench/main.ts');
         return await bench.main(rest);
       }
       default:
-        throw new SetupError(`'${command ?? ''}' is none of start, test, build, bench`);
+        throw new SetupError(`'${command ?? ''}' is none of start, test, build, bazel, bench`);
     }
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;

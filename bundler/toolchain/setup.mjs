@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 //
-// The first step of `npm start`, `npm test`, `npm run build` and `npm run bench`: plain JavaScript on Node alone. It
+// The first step of each npm script (start, test, build, bazel, bench): plain JavaScript on Node alone. It
 // installs the npm packages when they are missing or older than the lock file, then hands over to main.ts.
 
 import { spawn } from 'node:child_process';

@@ -51,7 +51,7 @@ const unitTestRuns: readonly UnitTestRun[] = [
  * line counts. Arguments go to vitest, which then runs alone (`npm test -- test/headers.test.ts`) and with the default
  * release, unless they name projects (`--project 'envoy-*'`). Returns the exit code.
  */
-export async function runTests(vitestArgs: readonly string[]): Promise<number> {
+export async function runTests(vitestArgs: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<number> {
   const total: Count = { passed: 0, failed: 0, skipped: 0, results: [] };
   const add = (count: Count): void => {
     for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += count[key];
@@ -69,7 +69,7 @@ export async function runTests(vitestArgs: readonly string[]): Promise<number> {
     for (const project of typeScriptProjects()) add(await checkTypes(project));
   }
   const projects = defaultRelease && !ownEnvoy ? ['--project=once', `--project=envoy-${defaultEnvoyVersion}`] : [];
-  add(await runVitest([...projects, ...vitestArgs]));
+  add(await runVitest([...projects, ...vitestArgs], env));
   if (!onlyVitest) add(checkRows(total.results));
   const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : '';
   console.log(`\n${total.passed} passed, ${total.failed} failed${skipped}`);
@@ -167,14 +167,14 @@ interface VitestReport {
   }>;
 }
 
-async function runVitest(args: readonly string[]): Promise<Count> {
+async function runVitest(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Count> {
   const reportFile = join(paths.logs, 'vitest.json');
   rmSync(reportFile, { force: true });
   const vitest = join(paths.repoRoot, 'node_modules', 'vitest', 'vitest.mjs');
   const child = spawn(
     process.execPath,
     [vitest, 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`, ...args],
-    { cwd: paths.repoRoot, stdio: ['ignore', 'inherit', 'inherit'] },
+    { cwd: paths.repoRoot, env: { ...process.env, ...env }, stdio: ['ignore', 'inherit', 'inherit'] },
   );
   const code = await new Promise<number>((resolve) => {
     child.on('close', (exitCode) => {
