@@ -26,7 +26,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'once',
-          include: ['{bundler,test,sdk-types,filter-cc/builtins}/**/*.test.ts'],
+          include: ['{bench,bundler,test,sdk-types,filter-cc/builtins}/**/*.test.ts'],
           exclude: [...configDefaults.exclude, inEnvoy],
         },
       },

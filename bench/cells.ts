@@ -104,6 +104,12 @@ const probes: readonly { readonly path: string; readonly headers: readonly Heade
 /** A variant does not do what its profile says, so its cost would mean nothing. */
 export class BehaviourError extends Error {
   override readonly name = 'BehaviourError';
+  readonly cell: string;
+
+  constructor(cell: string, message: string) {
+    super(message);
+    this.cell = cell;
+  }
 }
 
 /** Holds every cell's behaviour against its profile; all variants that pass behave alike. */
@@ -116,6 +122,7 @@ export async function checkBehaviour(cells: readonly Cell[], envoy: Envoy, upstr
       const seen = await look(envoy.portOf(name), probe, upstreams);
       if (!isDeepStrictEqual(seen, expected)) {
         throw new BehaviourError(
+          name,
           `${name} (${profiles[profile].title}) does not do what it should with GET ${probe.path} ` +
             `${JSON.stringify(probe.headers)}:\nexpected ${JSON.stringify(expected)}\nseen     ${JSON.stringify(seen)}\n${envoy.log.tail()}`,
         );

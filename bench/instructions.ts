@@ -12,7 +12,7 @@ import { instructionMeter, settled } from './meters.ts';
 import type { Parts } from './variants.ts';
 
 /** How the machine gets what is missing. */
-export const qemuHint = "no qemu-x86_64 here, so instructions are left out; 'apt-get install qemu-user' brings it";
+export const qemuHint = "without qemu-x86_64 no instructions are counted; 'apt-get install qemu-user' brings it";
 
 /** Version of the qemu-user here that takes plugins; `null` without one. */
 export function qemuVersion(): string | null {

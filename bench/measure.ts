@@ -2,7 +2,7 @@
 // Copyright The fairlead Authors
 
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from '../bundler/index.ts';
 import { paths } from '../bundler/toolchain/paths.ts';
@@ -28,24 +28,19 @@ export interface Plan {
 
 /** Measures. Requires: `ensure({ release: true, wasm: true, envoy: true, bench: true })`. */
 export async function measure({ profiles, method, otherLibrary }: Plan): Promise<Result> {
-  const folder = join(paths.buildDir, 'bench');
-  const parts: Parts = { bytecodeFile: (profile) => join(folder, `${profile}.qjb`), otherLibrary };
+  const parts: Parts = { bytecodeFile, otherLibrary };
   const cells = cellsOf(profiles, parts);
   const measuredAt = new Date().toISOString();
   const qemu = method.counts > 0 ? qemuVersion() : null;
-  await step('compiling the filters', async (report) => {
-    for (const profile of profiles) {
-      report(profile);
-      await build({ entry: join(paths.repoRoot, 'bench', 'filters', `${profile}.ts`), output: parts.bytecodeFile(profile) });
-    }
-  });
+  const versions = theseVersions(qemu, otherLibrary);
+  await compileFilters(profiles);
   return await withUpstreams(async (upstreams) => {
     let laps: Readonly<Record<string, Laps>> = {};
     let counts: InstructionCounts = {};
     if (method.blocks > 0) {
-      laps = await step('timing', (onProgress) => onSeparateCores((command) =>
-        race(cells, parts, upstreams, { ...method, command, random: Math.random, onProgress }),
-      ));
+      laps = await step('timing', (onProgress) =>
+        onSeparateCores((command) => race(cells, parts, upstreams, { ...method, command, random: Math.random, onProgress })),
+      );
     }
     if (qemu !== null) {
       counts = await step('counting instructions', (onProgress) =>
@@ -56,14 +51,33 @@ export async function measure({ profiles, method, otherLibrary }: Plan): Promise
     return {
       measuredAt,
       machine: thisMachine(),
-      versions: theseVersions(qemu),
+      versions,
       method,
       cells: cells.map((cell) => ({ ...cell, ...(laps[cell.name] ?? noLaps), instructions: counts[cell.name] ?? [] })),
     };
   });
 }
 
-async function withUpstreams<T>(use: (upstreams: Upstreams) => Promise<T>): Promise<T> {
+/** Builds the profiles' filters into `bytecodeFile`. */
+export async function compileFilters(profiles: readonly ProfileName[]): Promise<void> {
+  mkdirSync(bytecodeFolder, { recursive: true });
+  await step('compiling the filters', async (report) => {
+    for (const profile of profiles) {
+      report(profile);
+      await build({ entry: join(paths.repoRoot, 'bench', 'filters', `${profile}.ts`), output: bytecodeFile(profile) });
+    }
+  });
+}
+
+const bytecodeFolder = join(paths.buildDir, 'bench');
+
+/** Where a profile's filter is once it is compiled. */
+export function bytecodeFile(profile: ProfileName): string {
+  return join(bytecodeFolder, `${profile}.qjb`);
+}
+
+/** Starts what stands behind Envoy for `use` and closes it, whatever happens. */
+export async function withUpstreams<T>(use: (upstreams: Upstreams) => Promise<T>): Promise<T> {
   const ask = await QuickUpstream.start();
   const upstream = await startUpstream({
     handler: (exchange) => exchange.respond(200, [['content-type', 'text/plain'], ['content-length', '6']], 'hello\n'),

@@ -65,32 +65,42 @@ export class Report {
 
   tables(): Table[] {
     const plain = this.#cell(baseline);
+    const titles = this.variants.map((name) => variants[name].title);
+    const hasOther = this.variants.includes('other');
+    const table = (title: string, extra: readonly string[], row: (profile: ProfileName) => readonly string[]): Table => ({
+      title,
+      head: ['profile', ...titles, ...extra],
+      rows: this.profiles.map((profile) => [`${profile} ${profiles[profile].title}`, ...row(profile)]),
+    });
     const tables: Table[] = [];
     if (plain.cpuUs.length > 0) {
-      tables.push({
-        title: `CPU over no filter (${median(plain.cpuUs).toFixed(1)}), µs per request`,
-        head: ['profile', ...this.variants.map((name) => variants[name].title), 'fairlead ÷ Lua', 'fairlead ÷ native'],
-        rows: this.profiles.map((profile) => [
-          `${profile} ${profiles[profile].title}`,
-          ...this.variants.map((variant) => {
-            const { cpuUs, quietCpuUs } = this.cost(variant, profile);
-            return `${fixed(cpuUs, 1)} (${fixed(quietCpuUs, 1)})`;
-          }),
-          interval(this.cpuRatio('fairlead', 'lua', profile)),
-          interval(this.cpuRatio('fairlead', 'native', profile)),
-        ]),
-      });
+      const ratios = [['fairlead', 'lua'], ['fairlead', 'native'], ...(hasOther ? [['other', 'fairlead'] as const] : [])] as const;
+      tables.push(
+        table(
+          `CPU over no filter (${median(plain.cpuUs).toFixed(1)}), µs per request`,
+          ratios.map(([one, other]) => `${one} ÷ ${other}`),
+          (profile) => [
+            ...this.variants.map((variant) => {
+              const { cpuUs, quietCpuUs } = this.cost(variant, profile);
+              return `${fixed(cpuUs, 1)} (${fixed(quietCpuUs, 1)})`;
+            }),
+            ...ratios.map(([one, other]) => interval(this.cpuRatio(one, other, profile))),
+          ],
+        ),
+      );
     }
     if (plain.instructions.length > 0) {
-      tables.push({
-        title: `Instructions over no filter (${(median(plain.instructions) / 1000).toFixed(1)}), thousands per request`,
-        head: ['profile', ...this.variants.map((name) => variants[name].title), 'tax over native'],
-        rows: this.profiles.map((profile) => [
-          `${profile} ${profiles[profile].title}`,
-          ...this.variants.map((variant) => fixed(this.cost(variant, profile).kiloInstructions, 2)),
-          fixed(this.#tax(profile), 2),
-        ]),
-      });
+      tables.push(
+        table(
+          `Instructions over no filter (${(median(plain.instructions) / 1000).toFixed(1)}), thousands per request`,
+          ['fairlead − native', ...(hasOther ? ['other − fairlead'] : [])],
+          (profile) => [
+            ...this.variants.map((variant) => fixed(this.cost(variant, profile).kiloInstructions, 2)),
+            fixed(this.#moreInstructions('fairlead', 'native', profile), 2),
+            ...(hasOther ? [fixed(this.#moreInstructions('other', 'fairlead', profile), 2)] : []),
+          ],
+        ),
+      );
     }
     tables.push({ title: 'Targets', head: ['what', 'target', 'measured', 'verdict'], rows: this.#verdicts() });
     return tables;
@@ -99,17 +109,19 @@ export class Report {
   #verdicts(): string[][] {
     return this.profiles.flatMap((profile) => {
       const { taxKiloInstructions, cpuToLua } = targets[profile];
+      const tax = this.#moreInstructions('fairlead', 'native', profile);
       return [
-        verdict(`${profile} thousand instructions over native`, taxKiloInstructions, this.#tax(profile)),
-        verdict(`${profile} CPU ÷ Lua's`, cpuToLua, this.cpuRatio('fairlead', 'lua', profile)?.value ?? null),
-      ].flat();
+        verdict(`${profile}: thousand instructions over native`, taxKiloInstructions, tax),
+        verdict(`${profile}: CPU ÷ Lua's`, cpuToLua, this.cpuRatio('fairlead', 'lua', profile)?.value ?? null),
+      ].filter((row) => row !== null);
     });
   }
 
-  #tax(profile: ProfileName): number | null {
-    const ours = this.cost('fairlead', profile).kiloInstructions;
-    const floor = this.cost('native', profile).kiloInstructions;
-    return ours === null || floor === null ? null : ours - floor;
+  /** By how many thousand instructions one variant exceeds another. */
+  #moreInstructions(variant: VariantName, to: VariantName, profile: ProfileName): number | null {
+    const more = this.cost(variant, profile).kiloInstructions;
+    const less = this.cost(to, profile).kiloInstructions;
+    return more === null || less === null ? null : more - less;
   }
 
   #overNone(cell: CellResult): number[] {
@@ -123,9 +135,9 @@ export class Report {
   }
 }
 
-function verdict(what: string, target: number | null, measured: number | null): string[][] {
-  if (target === null || measured === null) return [];
-  return [[what, `≤ ${target}`, measured.toFixed(2), measured <= target ? 'pass' : 'FAIL']];
+function verdict(what: string, target: number | null, measured: number | null): string[] | null {
+  if (target === null || measured === null) return null;
+  return [what, `≤ ${target}`, measured.toFixed(2), measured <= target ? 'pass' : 'FAIL'];
 }
 
 function fixed(value: number | null, digits: number): string {

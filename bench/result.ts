@@ -2,6 +2,7 @@
 // Copyright The fairlead Authors
 
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -34,6 +35,8 @@ export interface Versions {
   readonly contract: number;
   readonly node: string;
   readonly qemu: string | null;
+  /** SHA-256 of the libfairlead.so that ran as `other`. */
+  readonly other: string | null;
 }
 
 /** How much is measured. */
@@ -64,7 +67,7 @@ export function thisMachine(): Machine {
   };
 }
 
-export function theseVersions(qemu: string | null): Versions {
+export function theseVersions(qemu: string | null, otherLibrary: string | undefined): Versions {
   const contract = /^HOST_CONTRACT\((\d+)\)$/m.exec(readFileSync(join(paths.repoRoot, 'sdk-types', 'host_api.def'), 'utf8'))?.[1];
   if (contract === undefined) throw new Error('sdk-types/host_api.def names no contract version');
   const git = (...args: string[]): string => execFileSync('git', args, { cwd: paths.repoRoot, encoding: 'utf8' }).trim();
@@ -76,5 +79,13 @@ export function theseVersions(qemu: string | null): Versions {
     contract: Number(contract),
     node: process.version,
     qemu,
+    other: otherLibrary === undefined ? null : createHash('sha256').update(readFileSync(otherLibrary)).digest('hex'),
   };
+}
+
+/** A result as JSON with a line for each cell. */
+export function toJson({ cells, ...head }: Result): string {
+  const rounded = (_: string, value: unknown): unknown => (typeof value === 'number' ? Math.round(value * 1000) / 1000 : value);
+  const lines = cells.map((cell) => `  ${JSON.stringify(cell, rounded)}`);
+  return `${JSON.stringify(head, null, 1).replace(/\n}$/, '')},\n "cells": [\n${lines.join(',\n')}\n ]\n}\n`;
 }
