@@ -71,6 +71,19 @@ describe('the command line of the bench', () => {
     expect(said).toContain('Usage: npm run bench --');
   });
 
+  test("ends with Envoy's reason, and no stack, when the other library cannot be loaded (F119)", async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'fairlead-bench-'));
+    try {
+      writeFileSync(join(folder, 'libfairlead.so'), 'no library');
+      const run = main(['--short', '--only', 'p0', '--library', folder]);
+      await expect(run).rejects.toThrow(
+        expect.objectContaining({ name: 'SetupError', message: expect.stringContaining(folder) as string }) as Error,
+      );
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   test('prints its help with exit code 0 (F119)', async () => {
     expect(await main(['--help'])).toBe(0);
     expect(said).toContain('--instructions');

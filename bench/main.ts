@@ -7,6 +7,8 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { ensure } from '../bundler/toolchain/ensure.ts';
 import { paths } from '../bundler/toolchain/paths.ts';
 import { SetupError } from '../bundler/toolchain/process.ts';
+import { EnvoyStartError, rejectionReason } from '../test/harness.ts';
+import { BehaviourError } from './cells.ts';
 import { qemuHint, qemuVersion } from './instructions.ts';
 import { measure, type Plan } from './measure.ts';
 import { plot } from './plot.ts';
@@ -59,12 +61,22 @@ export async function main(args: readonly string[]): Promise<number> {
     if (plan.method.blocks === 0) throw new SetupError(qemuHint);
     console.error(qemuHint);
   }
-  const result = await measure(plan);
+  let result: Result;
+  try {
+    result = await measure(plan);
+  } catch (error) {
+    if (error instanceof BehaviourError) throw new SetupError(error.message);
+    if (!(error instanceof EnvoyStartError)) throw error;
+    // Envoy's own line repeats the configuration; what is wrong with it comes last.
+    throw new SetupError(`Envoy does not start: …${rejectionReason(error.log).message.slice(-shownReason)}`);
+  }
   mkdirSync(benchFolder('results'), { recursive: true });
   writeFileSync(file, toJson(result));
   console.log(`\n${new Report(result).tables().map(toText).join('\n\n')}\n\n${file}`);
   return 0;
 }
+
+const shownReason = 500;
 
 /** Puts a result into bench/README.md and draws its plot beside the raw result. */
 function publish(name: string, report: Report): void {

@@ -146,7 +146,7 @@ function fixed(value: number | null, digits: number): string {
 
 function interval(estimate: Estimate | null): string {
   if (estimate === null) return '–';
-  return `${estimate.value.toFixed(2)} [${estimate.low.toFixed(2)}–${estimate.high.toFixed(2)}]`;
+  return `${estimate.value.toFixed(2)} [${estimate.low.toFixed(2)} to ${estimate.high.toFixed(2)}]`;
 }
 
 /** For a terminal: columns in line. */
