@@ -13,8 +13,8 @@ const colours: Readonly<Record<VariantName, string>> = {
 };
 
 const width = 720;
-const nameWidth = 90;
-const barArea = 520;
+const nameWidth = 100;
+const barArea = 510;
 const barHeight = 16;
 const titleHeight = 26;
 const gap = 14;
