@@ -161,7 +161,9 @@ protected:
     envoy_.setCluster("auth", [](const CalloutRequest&) { return CalloutAnswer::of(200, "body"); });
     envoy_.setCluster("silent", [](const CalloutRequest&) { return CalloutAnswer::silent(); });
     envoy_.setCluster("half", [](const CalloutRequest&) {
+      // Without a length it is given at its headers.
       CalloutAnswer answer = CalloutAnswer::of(200, "half");
+      answer.headers = {{":status", "200"}};
       answer.end = CalloutAnswer::End::Silent;
       return answer;
     });

@@ -159,7 +159,8 @@ void Loans::expire() {
     // Kept for a while, so that the next block does not bring the same bytes to the same place. The
     // address sanitizer sees more when the memory is gone.
     constexpr size_t kMaxKept = 64;
-    static thread_local std::deque<std::unique_ptr<char[]>> graves;
+    // Never destroyed: WebAssembly has no destructors of threads.
+    static thread_local auto& graves = *new std::deque<std::unique_ptr<char[]>>;
     graves.push_back(std::move(block.bytes));
     if (graves.size() > kMaxKept)
       graves.pop_front();

@@ -108,13 +108,14 @@ const source = `import { sleep } from "fairlead";
 const handler: Handler = async (exchange) => {
   const { path, headers } = await exchange.whole;
   if (path === '/cut') {
-    exchange.start(200, [['content-length', '100']]);
+    // Without a length: an answer that says it is short is given when it is whole.
+    exchange.start(200, []);
     await exchange.write('half');
     exchange.reset();
   } else if (path === '/large') exchange.respond(200, [], Buffer.alloc(1_048_577));
   else if (path === '/away') exchange.respond(302, [['location', 'http://elsewhere/']]);
   else if (path === '/half') {
-    exchange.start(200, [['content-length', '100']]);
+    exchange.start(200, []);
     await exchange.write('half');
   } else if (path !== '/silent') exchange.respond(200, [], `for ${headers.get('x-id') ?? 'nobody'}`);
 };

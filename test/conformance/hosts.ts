@@ -19,6 +19,7 @@ import {
   fairlead,
   HeaderList,
   lua,
+  placeOf,
   request,
   request2,
   sha256,
@@ -99,8 +100,15 @@ function byCluster<T extends { readonly cluster: string }>(callouts: readonly T[
 function linesOf(filterName: string, entries: readonly { level: string; message: string; file: string; line: number }[]): Line[] {
   return entries.flatMap(({ level, message, file, line }) => {
     const isIts = message.startsWith(`${filterName}: `) && level !== 'trace' && level !== 'debug';
-    const text = message.slice(filterName.length + 2);
-    return isIts ? [{ level: level === 'warning' ? 'warn' : level, text, file, line }] : [];
+    if (!isIts) return [];
+    const entry = { level: level === 'warning' ? 'warn' : level, text: message.slice(filterName.length + 2), file, line };
+    if (!file.endsWith('.cc')) return [entry];
+    // Envoy before 1.40 shows a file of its own; the library puts the script's place behind what does not say it anyway.
+    const place = placeOf({ message, file, line });
+    const behind = ` (${place.file}:${place.line})`;
+    const said = entry.text.slice(0, -behind.length);
+    const wasPut = entry.text.endsWith(behind) && !said.includes(place.file);
+    return [{ ...entry, ...place, text: wasPut ? said : entry.text }];
   });
 }
 

@@ -44,7 +44,7 @@ export function formatLogEntry(entry: LogEntry): string {
  * Where in a script a line of fairlead's comes from. Envoy shows that beside the entry since 1.40; older ones show a file
  * of their own there, and the place stands in the message.
  */
-export function placeOf(entry: LogEntry): { file: string; line: number } {
+export function placeOf(entry: Pick<LogEntry, 'message' | 'file' | 'line'>): { file: string; line: number } {
   if (!entry.file.endsWith('.cc')) return { file: entry.file, line: entry.line };
   const [, file, line] = /\(([^\s():]+):(\d+)(?::\d+)?\)/.exec(entry.message) ?? [];
   return { file: file ?? '', line: Number(line ?? 0) };
