@@ -294,8 +294,9 @@ void log(LogLevel level, std::string_view message, std::string_view file, uint32
     return;
   }
   std::string text(message);
-  if (!file.empty() && text.find(file) == std::string::npos)
-    text.append(" (").append(file).append(":").append(std::to_string(line)).append(")");
+  const std::string place = std::string(file) + ':' + std::to_string(line);
+  if (!file.empty() && text.find(place) == std::string::npos)
+    text.append(" (").append(place).append(")");
   envoy_dynamic_module_callback_log(static_cast<int>(level), toModule(text));
 }
 

@@ -107,7 +107,7 @@ function linesOf(filterName: string, entries: readonly { level: string; message:
     const place = placeOf({ message, file, line });
     const behind = ` (${place.file}:${place.line})`;
     const said = entry.text.slice(0, -behind.length);
-    const wasPut = entry.text.endsWith(behind) && !said.includes(place.file);
+    const wasPut = entry.text.endsWith(behind) && !said.includes(`${place.file}:${place.line}`);
     return [{ ...entry, ...place, text: wasPut ? said : entry.text }];
   });
 }

@@ -46,7 +46,8 @@ export function formatLogEntry(entry: LogEntry): string {
  */
 export function placeOf(entry: Pick<LogEntry, 'message' | 'file' | 'line'>): { file: string; line: number } {
   if (!entry.file.endsWith('.cc')) return { file: entry.file, line: entry.line };
-  const [, file, line] = /\(([^\s():]+):(\d+)(?::\d+)?\)/.exec(entry.message) ?? [];
+  // At the end where the message does not say it by itself; there a column follows.
+  const [, file, line] = / \(([^\s():]+):(\d+)\)$/.exec(entry.message) ?? /\(([^\s():]+):(\d+)(?::\d+)?\)/.exec(entry.message) ?? [];
   return { file: file ?? '', line: Number(line ?? 0) };
 }
 
