@@ -294,8 +294,11 @@ void log(LogLevel level, std::string_view message, std::string_view file, uint32
     return;
   }
   std::string text(message);
-  const std::string place = std::string(file) + ':' + std::to_string(line);
-  if (!file.empty() && text.find(place) == std::string::npos)
+  // The first place in a line is taken for its own.
+  const std::string before = std::string(file) + ':';
+  const std::string place = before + std::to_string(line);
+  const size_t said = text.find(place);
+  if (!file.empty() && (said == std::string::npos || text.find(before) != said))
     text.append(" (").append(place).append(")");
   envoy_dynamic_module_callback_log(static_cast<int>(level), toModule(text));
 }

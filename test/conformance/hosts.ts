@@ -106,9 +106,8 @@ function linesOf(filterName: string, entries: readonly { level: string; message:
     // Envoy before 1.40 shows a file of its own; the library puts the script's place behind what does not say it anyway.
     const place = placeOf({ message, file, line });
     const behind = ` (${place.file}:${place.line})`;
-    const said = entry.text.slice(0, -behind.length);
-    const wasPut = entry.text.endsWith(behind) && !said.includes(`${place.file}:${place.line}`);
-    return [{ ...entry, ...place, text: wasPut ? said : entry.text }];
+    const text = entry.text.endsWith(behind) ? entry.text.slice(0, -behind.length) : entry.text;
+    return [{ ...entry, ...place, text }];
   });
 }
 
