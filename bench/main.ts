@@ -26,7 +26,7 @@ const fullMethod: Method = {
   warmUp: 200,
 };
 
-const shortMethod: Method = { ...fullMethod, blocks: 10, counts: 2 };
+const shortMethod: Method = { ...fullMethod, blocks: 20, counts: 2 };
 
 /** A command line that was understood. */
 export interface Request {

@@ -323,6 +323,9 @@ bool buildRequest(const Call& call, JSValueConst input, JSValueConst init, Reque
   if (source != nullptr) {
     if (!copyRequest(call, *source, request))
       return false;
+  } else if (bind::isDead(runtime, input, HostClass::Request)) {
+    call.fail(ErrorCode::E_DEAD_HANDLE);
+    return false;
   } else {
     const js::Utf8 text(ctx, input);
     if (!text)

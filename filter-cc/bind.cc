@@ -35,11 +35,14 @@ NativeData* tryUnwrap(Runtime& runtime, JSValueConst value, HostClass cls) {
   return static_cast<NativeData*>(JS_GetOpaque(value, runtime.classId(cls)));
 }
 
+bool isDead(Runtime& runtime, JSValueConst value, HostClass cls) {
+  return JS_GetClassID(value) == runtime.classId(cls) && tryUnwrap(runtime, value, cls) == nullptr;
+}
+
 NativeData* unwrap(const Call& call, JSValueConst value, HostClass cls, const char* className) {
-  const JSClassID id = call.runtime.classId(cls);
-  if (void* data = JS_GetOpaque(value, id))
-    return static_cast<NativeData*>(data);
-  if (id != JS_INVALID_CLASS_ID && JS_GetClassID(value) == id)
+  if (NativeData* data = tryUnwrap(call.runtime, value, cls))
+    return data;
+  if (isDead(call.runtime, value, cls))
     call.fail(ErrorCode::E_DEAD_HANDLE);
   else
     call.fail(ErrorCode::E_ILLEGAL_INVOCATION, {className});
@@ -90,14 +93,18 @@ void throwArgument(const Call& call, size_t index, const char* what) {
 namespace kinds {
 
 bool ByteString::convertOther(const Call& call, JSValueConst value, size_t index) {
+  js::Value string;
   if (!JS_IsString(value)) {
-    string_ = js::Value(call.ctx, JS_ToString(call.ctx, value));
-    if (string_.isException())
+    string = js::Value(call.ctx, JS_ToString(call.ctx, value));
+    if (string.isException())
       return false;
-    value = string_.get();
+    value = string.get();
   }
-  if (bytes_.read(call.ctx, value))
+  if (bytes_.read(call.ctx, value)) {
+    if (!string.isUndefined())
+      bytes_.keep();
     return true;
+  }
   throwArgument(call, index, "a byte string: no character above U+00FF");
   return false;
 }

@@ -123,6 +123,8 @@ Runtime& runtimeOf(JSContext* ctx);
 NativeData* unwrap(const Call& call, JSValueConst value, HostClass cls, const char* className);
 /** The same without an exception. */
 NativeData* tryUnwrap(Runtime& runtime, JSValueConst value, HostClass cls);
+/** Whether `value` is an object of that class whose stream has ended. */
+bool isDead(Runtime& runtime, JSValueConst value, HostClass cls);
 /** False with an exception pending when the present phase is not in `phases`. */
 bool checkPhase(const Call& call, uint8_t phases);
 /** Turns the C++ exception being handled into a script exception. */
@@ -194,8 +196,6 @@ struct ByteString {
   bool convertOther(const Call& call, JSValueConst value, size_t index);
   Type get() const { return bytes_.get(); }
   js::ByteString bytes_;
-  /** What a value that is no string was converted to. */
-  js::Value string_;
 };
 
 /** A BufferSource: an ArrayBuffer, or a view of one. */

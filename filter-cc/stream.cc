@@ -333,6 +333,10 @@ bool Stream::applySettled(Direction direction) {
 }
 
 Result<ResponseData*> Stream::checkReply(JSValueConst value, std::string_view hook) {
+  for (const HostClass cls : {HostClass::Response, HostClass::Request}) {
+    if (bind::isDead(*runtime_, value, cls))
+      return makeError(ErrorCode::E_DEAD_HANDLE, {hook});
+  }
   auto* response =
       static_cast<ResponseData*>(bind::tryUnwrap(*runtime_, value, HostClass::Response));
   if (response == nullptr && bind::tryUnwrap(*runtime_, value, HostClass::Request) != nullptr)

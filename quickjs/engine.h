@@ -407,6 +407,11 @@ public:
   [[nodiscard]] bool read(JSContext* ctx, JSValueConst string);
   /// Valid until: this object goes.
   std::string_view get() const { return view_; }
+  /// The string may go.
+  void keep() {
+    if (copy_ == nullptr) copy_ = std::make_unique<std::string>(view_);
+    view_ = *copy_;
+  }
 
 private:
   std::string_view view_;

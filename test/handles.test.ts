@@ -48,7 +48,7 @@ const uses = `{
   request: {
     ...gets("method", "url", "path", "host", "scheme", "headers", "redirect", "signal", "bodyUsed"),
     ...calls("clone", "text", "json", "bytes", "arrayBuffer"), ...sets("method", "path", "host", "scheme"),
-    asInit: (kept) => new Request("http://a/", kept),
+    asInit: (kept) => new Request("http://a/", kept), copy: (kept) => new Request(kept), fetched: (kept) => fetch(kept),
   },
   response: {
     ...gets("status", "ok", "statusText", "headers", "redirected", "type", "url", "bodyUsed"),
