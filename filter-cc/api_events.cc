@@ -30,13 +30,15 @@ js::Value callExport(Runtime& runtime, const char* name, JSValueConst argument) 
 // --- What builtins/events.ts imports ---
 
 JSValue newDomException(JSContext* ctx, JSValueConst, int, JSValueConst* argv) {
-  const js::Utf8 name(ctx, argv[0]);
-  const js::Utf8 message(ctx, argv[1]);
-  if (!name || !message)
-    return JS_EXCEPTION;
-  JS_ThrowDOMException(ctx, std::string(name.view()).c_str(), "%s",
-                       std::string(message.view()).c_str());
-  return JS_GetException(ctx);
+  return bind::barrier(ctx, "DOMException", [&]() -> JSValue {
+    const js::Utf8 name(ctx, argv[0]);
+    const js::Utf8 message(ctx, argv[1]);
+    if (!name || !message)
+      return JS_EXCEPTION;
+    JS_ThrowDOMException(ctx, std::string(name.view()).c_str(), "%s",
+                         std::string(message.view()).c_str());
+    return JS_GetException(ctx);
+  });
 }
 
 JSValue reportException(JSContext* ctx, JSValueConst, int, JSValueConst* argv) {

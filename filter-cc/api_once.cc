@@ -34,24 +34,27 @@ Outcome<JSValue> fairlead_once(Call& call, std::string_view key, double ttlMs, J
 /** The native reaction on what `make` gave; `data` is the key and the flight. */
 JSValue onMade(JSContext* ctx, JSValueConst, int argc, JSValueConst* argv, int rejected,
                JSValueConst* data) {
-  const js::Utf8 key(ctx, data[0]);
-  int64_t flight = 0;
-  JS_ToBigInt64(ctx, &flight, data[1]);
-  if (key)
-    Runtime::from(ctx).once().settle(ctx, key.view(), static_cast<uint64_t>(flight),
-                                     argc > 0 ? argv[0] : JS_UNDEFINED, rejected != 0);
-  return JS_UNDEFINED;
+  return bind::barrier(ctx, "once", [&] {
+    const js::Utf8 key(ctx, data[0]);
+    int64_t flight = 0;
+    JS_ToBigInt64(ctx, &flight, data[1]);
+    if (key)
+      Runtime::from(ctx).once().settle(ctx, key.view(), static_cast<uint64_t>(flight),
+                                       argc > 0 ? argv[0] : JS_UNDEFINED, rejected != 0);
+    return JS_UNDEFINED;
+  });
 }
 
 /** A job of the next in line; `argv` is the key and the flight. */
 JSValue startNext(JSContext* ctx, int, JSValueConst* argv) {
-  const js::Utf8 key(ctx, argv[0]);
-  int64_t flight = 0;
-  JS_ToBigInt64(ctx, &flight, argv[1]);
-  if (!key || !Runtime::from(ctx).once().start(ctx, std::string(key.view()),
-                                               static_cast<uint64_t>(flight)))
-    return JS_EXCEPTION;
-  return JS_UNDEFINED;
+  return bind::barrier(ctx, "once", [&] {
+    const js::Utf8 key(ctx, argv[0]);
+    int64_t flight = 0;
+    JS_ToBigInt64(ctx, &flight, argv[1]);
+    const bool started = key && Runtime::from(ctx).once().start(ctx, std::string(key.view()),
+                                                                static_cast<uint64_t>(flight));
+    return started ? JS_UNDEFINED : JS_EXCEPTION;
+  });
 }
 
 }  // namespace

@@ -121,36 +121,43 @@ std::vector<std::string> nativeExports() {
   return {nativeNames().begin(), nativeNames().end()};
 }
 
-/** Gives a native module the properties of `exports` of the same names. */
-int setExports(JSContext* ctx, JSModuleDef* module, JSValueConst exports,
-               const std::vector<std::string>& names) {
-  for (const std::string& name : names) {
-    js::Value value(ctx, JS_GetPropertyStr(ctx, exports, name.c_str()));
-    if (value.isException() || JS_SetModuleExport(ctx, module, name.c_str(), value.release()) < 0)
-      return -1;
-  }
-  return 0;
+/**
+ * Gives a native module the `names` that `define` puts on an object. The engine calls it: no
+ * exception may pass.
+ */
+template <class Define, class Names>
+int initModule(JSContext* ctx, JSModuleDef* module, const Define& define, const Names& names) {
+  const auto init = [&]() -> JSValue {
+    const js::Value exports(ctx, JS_NewObject(ctx));
+    if (exports.isException() || !define(Runtime::from(ctx), exports.get()))
+      return JS_EXCEPTION;
+    for (const std::string& name : names()) {
+      js::Value value(ctx, JS_GetPropertyStr(ctx, exports.get(), name.c_str()));
+      if (value.isException() ||
+          JS_SetModuleExport(ctx, module, name.c_str(), value.release()) < 0)
+        return JS_EXCEPTION;
+    }
+    return JS_UNDEFINED;
+  };
+  return JS_IsException(bind::barrier(ctx, "import", init)) ? -1 : 0;
+}
+
+bool defineFairlead(Runtime& runtime, JSValueConst exports) {
+  return defineStreamExports(runtime, exports) && defineTimerExports(runtime, exports) &&
+         defineOnceExports(runtime, exports);
 }
 
 int initFairlead(JSContext* ctx, JSModuleDef* module) {
-  Runtime& runtime = Runtime::from(ctx);
-  const js::Value exports(ctx, JS_NewObject(ctx));
-  if (exports.isException() || !defineStreamExports(runtime, exports.get()) ||
-      !defineTimerExports(runtime, exports.get()) || !defineOnceExports(runtime, exports.get()))
-    return -1;
-  return setExports(ctx, module, exports.get(), importableModules().front().exportNames);
+  return initModule(ctx, module, defineFairlead,
+                    [] { return importableModules().front().exportNames; });
 }
 
 int initNative(JSContext* ctx, JSModuleDef* module) {
-  Runtime& runtime = Runtime::from(ctx);
-  if (!runtime.loadingBuiltin()) {
+  if (!Runtime::from(ctx).loadingBuiltin()) {
     JS_ThrowReferenceError(ctx, "could not load module 'fairlead:native'");
     return -1;
   }
-  const js::Value exports(ctx, JS_NewObject(ctx));
-  if (exports.isException() || !defineNativeExports(runtime, exports.get()))
-    return -1;
-  return setExports(ctx, module, exports.get(), nativeExports());
+  return initModule(ctx, module, defineNativeExports, nativeExports);
 }
 
 /** What this context can import: "fairlead", and for builtins the natives. */

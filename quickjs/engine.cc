@@ -31,6 +31,21 @@ constexpr size_t kMaxRejections = 1024;
 constexpr size_t kMaxMessageBytes = 2 * 1024;
 constexpr size_t kMaxStackBytes = 6 * 1024;
 
+/// Runs what may find no memory while the engine is on the stack, for no exception may pass it.
+/// False: there was none.
+template <class Body> bool noThrow(Body&& body) {
+#if defined(__cpp_exceptions)
+  try {
+    body();
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+#else
+  body();
+#endif
+  return true;
+}
+
 // --- Clocks ---
 
 uint64_t readClock(clockid_t clock) {
@@ -440,15 +455,8 @@ void Runtime::onRejection(JSContext* ctx, JSValueConst promise, JSValueConst, bo
     });
   }
   if (rejections.size() == kMaxRejections) return;
-  // The engine is on the stack, and no exception may pass it: at worst a report is lost.
-#if defined(__cpp_exceptions)
-  try {
-    rejections.push_back({Value::dup(ctx, promise), runtime.owner()});
-  } catch (const std::bad_alloc&) {
-  }
-#else
-  rejections.push_back({Value::dup(ctx, promise), runtime.owner()});
-#endif
+  // At worst a report is lost.
+  noThrow([&] { rejections.push_back({Value::dup(ctx, promise), runtime.owner()}); });
 }
 
 std::vector<Unhandled> Runtime::takeUnhandled() {
@@ -505,8 +513,8 @@ bool Charge::set(size_t bytes) {
 namespace {
 
 /// Throws a TypeError with a `code`.
-void throwCoded(JSContext* ctx, const char* code, const std::string& message) {
-  JS_ThrowTypeError(ctx, "%s", message.c_str());
+void throwCoded(JSContext* ctx, const char* code, const char* message) {
+  JS_ThrowTypeError(ctx, "%s", message);
   JSValue error = JS_GetException(ctx);
   JSValue codeValue = JS_NewString(ctx, code);
   if (JS_IsObject(error) && !JS_IsException(codeValue)) {
@@ -525,14 +533,18 @@ char* Runtime::onNormalizeModule(JSContext* ctx, const char*, const char* name, 
     return nullptr;
   }
   if (context->findModule(name) == nullptr) {
-    std::string known;
-    for (const HostModule& module : context->modules_) {
-      known += (known.empty() ? "'" : ", '") + module.name + "'";
-    }
-    throwCoded(ctx, "E_UNKNOWN_IMPORT",
-               "there is no module '" + std::string(name).substr(0, 100) + "'; " +
-                   (known.empty() ? "nothing can be imported here" : "there is " + known) +
-                   "; bundle everything else into the file");
+    const bool thrown = noThrow([&] {
+      std::string known;
+      for (const HostModule& module : context->modules_) {
+        known += (known.empty() ? "'" : ", '") + module.name + "'";
+      }
+      const std::string message =
+          "there is no module '" + std::string(name).substr(0, 100) + "'; " +
+          (known.empty() ? "nothing can be imported here" : "there is " + known) +
+          "; bundle everything else into the file";
+      throwCoded(ctx, "E_UNKNOWN_IMPORT", message.c_str());
+    });
+    if (!thrown) JS_ThrowOutOfMemory(ctx);
     return nullptr;
   }
   return js_strdup(ctx, name);
