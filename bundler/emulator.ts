@@ -122,6 +122,10 @@ export interface ExchangeDescription {
   readonly clusters?: Readonly<Record<string, readonly CalloutDescription[]>>;
   /** The client gives up this long after its request. */
   readonly clientLeavesAtMs?: number;
+  /** The client gives up before the first event that comes after so many hooks: see `ExchangeResult.hooks`. */
+  readonly clientLeavesAfterHooks?: number;
+  /** The call of `fetch` with this index, counted from 0, gets this and not what `clusters` say. */
+  readonly failingCall?: CalloutDescription & { readonly index: number };
   /** What Envoy buffers in each direction; 0 is no limit. Default: 1 MiB. */
   readonly bufferLimitBytes?: number;
 }
@@ -151,6 +155,8 @@ export interface ExchangeResult {
   readonly complete: boolean;
   /** By the virtual clock. */
   readonly elapsedMs: number;
+  /** How often Envoy called the filter: for headers, data, trailers, a callout's events, a timer, the end. */
+  readonly hooks: number;
   /** Response code details of the reply that ended it, if there was one. */
   readonly details: string;
   /** What the upstream got; absent when nothing reached it. */
@@ -355,13 +361,15 @@ export class Filter {
 
   /** Runs one exchange to its end. */
   async exchange(description: ExchangeDescription = {}): Promise<ExchangeResult> {
-    const { request, upstream, clusters, clientLeavesAtMs, bufferLimitBytes } = description;
+    const { request, upstream, clusters, clientLeavesAtMs, clientLeavesAfterHooks, failingCall, bufferLimitBytes } = description;
     const answers = Object.entries(clusters ?? {}).map(([name, list]) => [name, list.map((answer) => calloutJson(answer))]);
     const result = await this.#exchange({
       request: requestJson(request ?? {}),
       upstream: upstreamJson(upstream ?? {}),
       clusters: Object.fromEntries(answers),
       clientLeavesAtMs,
+      clientLeavesAfterHooks,
+      failingCall: failingCall && { ...calloutJson(failingCall), index: failingCall.index },
       bufferLimitBytes: bufferLimitBytes ?? 1024 * 1024,
     });
     const { upstream: atUpstream, client: atClient, ...rest } = result;

@@ -546,6 +546,8 @@ void Exchange::responseTrailers(const HeaderList& trailers) {
 }
 
 void Exchange::step(Direction direction, Frame frame) {
+  if (running_.empty() && !clientStays())
+    return;
   const FakeEnvoy::Turn turn(envoy_);
   if (direction == Direction::Response) {
     if (replies_ > 0)
@@ -567,6 +569,12 @@ void Exchange::clientLeaves() {
   if (!complete_)
     atClient_.reset = true;
   end();
+}
+
+bool Exchange::clientStays() {
+  if (!complete_ && hooks_ >= options_.clientLeavesAfterHooks)
+    clientLeaves();
+  return !complete_;
 }
 
 void Exchange::upstreamDisconnects() {
@@ -633,6 +641,7 @@ template <class Body> bool Exchange::hook(HookCall& call, Body&& body) {
   const FakeEnvoy::Turn turn(envoy_);
   const StreamRef keep(filter_->stream());
   running_.push_back({call.kind, call.direction});
+  ++hooks_;
   body(*keep);
   if (filter_ != nullptr && filter_->stream().scriptRuns())
     violate("a hook returned with the script on the stack");
@@ -1282,12 +1291,13 @@ ExchangeResult runExchange(FakeEnvoy& envoy, const FilterConfig& config, const E
     exchange.earlierReply(plan.request.headers, reply.status(), reply.body, "earlier_filter");
   else
     sendRequestMessage(exchange, plan.request);
-  while (!exchange.complete() && envoy.nextNs().value_or(UINT64_MAX) <= startNs + kMaxExchangeNs)
+  while (exchange.clientStays() && envoy.nextNs().value_or(UINT64_MAX) <= startNs + kMaxExchangeNs)
     envoy.runNext();
 
   ExchangeResult result;
   result.complete = exchange.complete();
   result.elapsedNs = envoy.nowNs() - startNs;
+  result.hooks = exchange.hooks();
   exchange.clientLeaves();
   result.upstream = exchange.atUpstream();
   result.client = exchange.atClient();

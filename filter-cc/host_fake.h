@@ -306,6 +306,8 @@ struct ExchangeOptions {
   uint64_t bufferLimitBytes = uint64_t{1024} * 1024;
   /** A filter before ours holds the response: its end ends the exchange at releaseResponse() only. */
   bool holdResponse = false;
+  /** The client leaves before the first event that comes after so many hooks. */
+  uint32_t clientLeavesAfterHooks = UINT32_MAX;
 };
 
 /**
@@ -328,6 +330,9 @@ public:
   void requestData(std::string bytes, bool endStream = false);
   void requestTrailers(const HeaderList& trailers);
   void clientLeaves();
+
+  /** Lets the client leave if its time has come; false when it is gone. */
+  bool clientStays();
 
   // --- What the upstream does ---
 
@@ -375,6 +380,8 @@ public:
   size_t heldBytes(Direction direction) const;
   size_t mostHeldBytes(Direction direction) const { return flow(direction).mostHeldBytes; }
   uint32_t count(HostCall call) const { return counts_[static_cast<size_t>(call)]; }
+  /** How many hooks were called. */
+  uint32_t hooks() const { return hooks_; }
   /** Details of the reply that ended the exchange, ours or Envoy's. */
   const std::string& details() const { return details_; }
   uint64_t id() const { return id_; }
@@ -506,6 +513,7 @@ private:
   std::vector<Callout> callouts_;
   uint64_t nextCalloutId_ = 1;
   std::array<uint32_t, static_cast<size_t>(HostCall::Count)> counts_{};
+  uint32_t hooks_ = 0;
   Received atUpstream_;
   Received atClient_;
   std::optional<Reply> prepared_;
@@ -572,6 +580,8 @@ struct ExchangeResult {
   std::vector<Callout> callouts;
   std::string details;
   uint64_t elapsedNs = 0;
+  /** How many hooks were called. */
+  uint32_t hooks = 0;
 };
 
 /** Runs an exchange to its end; time passes as needed. */

@@ -388,7 +388,7 @@ TrailersStatus Stream::onTrailers(Direction direction) {
 void Stream::act() {
   for (const Direction direction : {Direction::Request, Direction::Response}) {
     HookRun& hook = run(direction);
-    if (ended_ || hook.state != HookState::Held || !hook.settled)
+    if (hook.state != HookState::Held || !hook.settled)
       continue;
     if (applySettled(direction)) {
       hook.left = true;
@@ -462,7 +462,7 @@ void Stream::goOnAsItCame() {
       continue;
     restoreHeaders(direction == Direction::Request ? HeaderMap::Request : HeaderMap::Response);
     hook.left = true;
-    if (state == HookState::Held && !ended_)
+    if (state == HookState::Held)
       host_.continueMessage(direction);
   }
 }

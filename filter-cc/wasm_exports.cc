@@ -396,9 +396,18 @@ Route readRoute(Reader& reader, const js::Value& value, const std::string& path)
   return route;
 }
 
-CalloutHandler answerBy(std::vector<Route> routes) {
-  return [routes = std::move(routes)](
+/** The call that gets another answer than its cluster's; calls are counted from 0. */
+struct FailingCall {
+  std::optional<CalloutAnswer> answer;
+  uint64_t index = 0;
+  uint64_t calls = 0;
+};
+
+CalloutHandler answerBy(std::vector<Route> routes, std::shared_ptr<FailingCall> failing) {
+  return [routes = std::move(routes), failing = std::move(failing)](
              const CalloutRequest& request) mutable -> std::optional<CalloutAnswer> {
+    if (failing->calls++ == failing->index && failing->answer)
+      return failing->answer;
     const auto is = [&](const std::optional<std::string>& wanted, std::string_view name) {
       if (!wanted)
         return true;
@@ -442,17 +451,27 @@ ExchangePlan readPlan(Reader& reader, FakeEnvoy& envoy) {
   ExchangePlan plan;
   plan.request = readMessage(reader, reader.member(root, "request"), "request");
   plan.upstream = readUpstream(reader, reader.member(root, "upstream"));
+  const auto failing = std::make_shared<FailingCall>();
+  const js::Value failingCall = reader.member(root, "failingCall");
+  if (!failingCall.isUndefined()) {
+    failing->index = reader.number(reader.member(failingCall, "index"), "failingCall.index");
+    failing->answer = readRoute(reader, failingCall, "failingCall").answer;
+  }
   reader.eachMember(reader.member(root, "clusters"), "clusters",
                     [&](const std::string& name, const js::Value& list, const std::string& path) {
                       std::vector<Route> routes;
                       reader.each(list, path, [&](const js::Value& route, const std::string& at) {
                         routes.push_back(readRoute(reader, route, at));
                       });
-                      envoy.setCluster(name, answerBy(std::move(routes)));
+                      envoy.setCluster(name, answerBy(std::move(routes), failing));
                     });
   const js::Value leaves = reader.member(root, "clientLeavesAtMs");
   if (!leaves.isUndefined())
     plan.clientLeavesAtMs = reader.number(leaves, "clientLeavesAtMs");
+  const js::Value hooks = reader.member(root, "clientLeavesAfterHooks");
+  if (!hooks.isUndefined())
+    plan.options.clientLeavesAfterHooks =
+        static_cast<uint32_t>(reader.number(hooks, "clientLeavesAfterHooks"));
   plan.options.bufferLimitBytes =
       reader.number(reader.member(root, "bufferLimitBytes"), "bufferLimitBytes");
   return plan;
@@ -536,6 +555,7 @@ uint8_t* fairlead_exchange(uint32_t handle, const char* request, size_t length) 
   constexpr uint64_t kNsPerMs = 1'000'000;
   return makeBlock(true, jsonObject({{"complete", jsonBool(result.complete)},
                                      {"elapsedMs", std::to_string(result.elapsedNs / kNsPerMs)},
+                                     {"hooks", std::to_string(result.hooks)},
                                      {"details", jsonText(result.details)},
                                      {"upstream", jsonReceived(result.upstream)},
                                      {"client", jsonReceived(result.client)},

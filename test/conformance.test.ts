@@ -7,27 +7,14 @@
 import { getQuickJS } from 'quickjs-emscripten';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Emulator, FilterError } from '../bundler/emulator.ts';
-import type { Case, Wanted, WantedMessage } from './conformance/case.ts';
-import { console_ } from './conformance/console.ts';
-import { fetch } from './conformance/fetch.ts';
-import { headers } from './conformance/headers.ts';
+import type { Wanted, WantedMessage } from './conformance/case.ts';
+import { scriptOf, stems } from './conformance/cases.ts';
 import { runInEmulator, runInEnvoy, type Message, type Outcome, type Result, type Script } from './conformance/hosts.ts';
 import { language } from './conformance/language.ts';
-import { message } from './conformance/message.ts';
 import { refusals } from './conformance/refusals.ts';
-import { stream } from './conformance/stream.ts';
-import { timers } from './conformance/timers.ts';
 import { expectRefused, fairlead, type JsonObject } from './harness.ts';
 
-const stems: Readonly<Record<string, readonly Case[]>> = { headers, message, stream, fetch, timers, console: console_ };
 const cases = Object.values(stems).flat();
-
-function scriptOf({ hooks, more, http2 = false, exchanges }: Case): Script {
-  const inline = `import { sleep } from 'fairlead';\nexport default {\n${hooks}\n};`;
-  // The time of a busy machine counts as CPU time in the emulator.
-  const limits = { cpu_ms: 1000, stream_cpu_ms: 10_000, ...(more?.['limits'] as object | undefined) };
-  return { filter: { inline, ...more, limits }, exchanges: exchanges.map(({ want: _, ...exchange }) => exchange), http2 };
-}
 
 /** Of what has arrived the part that is wanted, in the form in which it is. */
 function partOf(message: Message, { headers, body, trailers }: WantedMessage): WantedMessage {

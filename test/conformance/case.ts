@@ -31,6 +31,8 @@ export interface Case {
   readonly exchanges: readonly (ExchangeDescription & { readonly want: Wanted })[];
   /** Calls are cut off, and so may never arrive: they are not compared. */
   readonly cutsCalls?: boolean;
+  /** The script tells how the bytes of a body were cut. */
+  readonly seesPieces?: boolean;
   /** Lines of the log: level and text; of an error its code alone. Default: none. */
   readonly log?: readonly string[];
 }
