@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 
-// setTimeout, clearTimeout, sleep: timers of one stream, gone with it.
+// setTimeout, setInterval, their clears, sleep: timers of one stream, gone with it.
 
 #include <algorithm>
 #include <cmath>
@@ -15,6 +15,8 @@ namespace {
 constexpr double kNsPerMs = 1e6;
 /** The longest delay of the HTML standard: 2^31 - 1 ms. */
 constexpr double kMaxDelayMs = 2147483647;
+/** Of an interval. */
+constexpr double kMinPeriodMs = 1;
 
 using globals_Self = void;
 using fairlead_Self = void;
@@ -22,8 +24,8 @@ using fairlead_Self = void;
 /** What an asynchronous call gives once its stream has ended: a promise that never settles. */
 js::Value neverSettles(const Call& call) { return js::newPromise(call.ctx); }
 
-Outcome<double> globals_setTimeout(Call& call, JSValueConst callback, std::optional<double> delayMs,
-                                   std::span<JSValueConst> arguments) {
+Outcome<double> startTimer(Call& call, JSValueConst callback, std::optional<double> delayMs,
+                           std::span<JSValueConst> arguments, bool repeats) {
   Stream* stream = call.stream();
   if (stream == nullptr || stream->ended()) {
     return call.fail(ErrorCode::E_STREAM_ENDED);
@@ -32,10 +34,21 @@ Outcome<double> globals_setTimeout(Call& call, JSValueConst callback, std::optio
   for (JSValueConst argument : arguments)
     held.push_back(js::Value::dup(call.ctx, argument));
   const uint32_t id = stream->addTimer(call, delayMs.value_or(0),
-                                       js::Value::dup(call.ctx, callback), std::move(held));
+                                       js::Value::dup(call.ctx, callback), std::move(held), 0, repeats);
   if (id == 0)
     return Thrown{};
   return id;
+}
+
+Outcome<double> globals_setTimeout(Call& call, JSValueConst callback, std::optional<double> delayMs,
+                                   std::span<JSValueConst> arguments) {
+  return startTimer(call, callback, delayMs, arguments, false);
+}
+
+Outcome<double> globals_setInterval(Call& call, JSValueConst callback,
+                                    std::optional<double> delayMs,
+                                    std::span<JSValueConst> arguments) {
+  return startTimer(call, callback, delayMs, arguments, true);
 }
 
 Outcome<void> globals_clearTimeout(Call& call, std::optional<double> id) {
@@ -43,6 +56,10 @@ Outcome<void> globals_clearTimeout(Call& call, std::optional<double> id) {
   if (stream != nullptr && id && *id > 0 && *id <= UINT32_MAX)
     stream->removeTimer(static_cast<uint32_t>(*id));
   return {};
+}
+
+Outcome<void> globals_clearInterval(Call& call, std::optional<double> id) {
+  return globals_clearTimeout(call, id);
 }
 
 Outcome<JSValue> fairlead_sleep(Call& call, double delayMs) {
@@ -73,7 +90,7 @@ bool defineTimerExports(Runtime& runtime, JSValueConst exports) {
 // --- The stream's side ---
 
 uint32_t Stream::addTimer(const Call& call, double delayMs, js::Value target,
-                          std::vector<js::Value> arguments, uint32_t fetchId) {
+                          std::vector<js::Value> arguments, uint32_t fetchId, bool repeats) {
   const auto ofScript = [](const Timer& timer) { return timer.fetchId == 0; };
   const auto count = std::count_if(rare().timers.begin(), rare().timers.end(), ofScript);
   if (fetchId == 0 && static_cast<uint32_t>(count) >= kMaxTimers) {
@@ -82,7 +99,10 @@ uint32_t Stream::addTimer(const Call& call, double delayMs, js::Value target,
   }
   const double ms = std::isnan(delayMs) ? 0 : std::clamp(delayMs, 0.0, kMaxDelayMs);
   Timer timer;
-  timer.dueNs = host::monotonicNs() + static_cast<uint64_t>(ms * kNsPerMs);
+  const double delayNs = (repeats ? std::max(ms, kMinPeriodMs) : ms) * kNsPerMs;
+  timer.dueNs = host::monotonicNs() + static_cast<uint64_t>(delayNs);
+  if (repeats)
+    timer.periodNs = static_cast<uint64_t>(delayNs);
   timer.id = nextId_++;
   timer.target = std::move(target);
   timer.arguments = std::move(arguments);
@@ -111,8 +131,17 @@ void Stream::fireTimers(uint64_t nowNs) {
     }
     if (next == rare().timers.end())
       return;
-    Timer timer = std::move(*next);
-    rare().timers.erase(next);
+    Timer timer;
+    if (next->periodNs == 0) {
+      timer = std::move(*next);
+      rare().timers.erase(next);
+    } else {
+      // It stays, so that its own function can end it; turns that were missed are not made up for.
+      next->dueNs = nowNs + next->periodNs;
+      timer.target = next->target.dup();
+      for (const js::Value& argument : next->arguments)
+        timer.arguments.push_back(argument.dup());
+    }
     runtime_->run(
         *this, budget(),
         [&] {

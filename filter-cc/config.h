@@ -35,6 +35,7 @@ struct Limits {
   uint32_t stackKb = 0;
   uint32_t waitMs = 0;
   uint32_t fetches = 0;
+  uint32_t sharedKb = 0;
 };
 
 /** What becomes of an exchange whose script fails. */

@@ -66,6 +66,9 @@ constexpr LazyGlobal kLazyGlobals[] = {
     {"URL", constructorOf<HostClass::URL>},
     {"URLSearchParams", constructorOf<HostClass::URLSearchParams>},
     {"console", defineConsole},
+    {"navigator", defineNavigator},
+    {"performance", definePerformance},
+    {"self", defineSelf},
 };
 
 /** In the order of HostClass. */
@@ -144,7 +147,7 @@ int initModule(JSContext* ctx, JSModuleDef* module, const Define& define, const 
 
 bool defineFairlead(Runtime& runtime, JSValueConst exports) {
   return defineStreamExports(runtime, exports) && defineTimerExports(runtime, exports) &&
-         defineOnceExports(runtime, exports);
+         defineOnceExports(runtime, exports) && defineSharedExports(runtime, exports);
 }
 
 int initFairlead(JSContext* ctx, JSModuleDef* module) {
@@ -309,7 +312,8 @@ bool Runtime::defineGlobals() {
     if (JS_SetPropertyFunctionList(ctx(), global.get(), &entry, 1) < 0)
       return false;
   }
-  return defineFetchGlobals(*this, global.get()) && defineTimerGlobals(*this, global.get());
+  return defineFetchGlobals(*this, global.get()) && defineTimerGlobals(*this, global.get()) &&
+         defineScopeGlobals(*this, global.get());
 }
 
 Result<void> Runtime::readFilter(JSValueConst moduleNamespace) {

@@ -46,10 +46,12 @@ constexpr ContractRow kContractRows[] = {
 #define HOST_fetch
 #define HOST_timers
 #define HOST_once
+#define HOST_shared
 #define HOST_console
 #define HOST_url
 #define HOST_encoding
 #define HOST_events
+#define HOST_scope
 #define HOST_engine
 #define HOST_CONTRACT(version)
 #define HOST_CLASS(...) {"CLASS " #__VA_ARGS__, {}, {}},
@@ -57,7 +59,7 @@ constexpr ContractRow kContractRows[] = {
 #define HOST_NEW(...) {"NEW " #__VA_ARGS__, {}, {}},
 #define HOST_FN(cls, member, ...) {"FN " #cls ", " #member ", " #__VA_ARGS__, #cls, #member},
 #define HOST_STATIC(...) {"STATIC " #__VA_ARGS__, {}, {}},
-#define HOST_GET(...) {"GET " #__VA_ARGS__, {}, {}},
+#define HOST_GET(cls, member, ...) {"GET " #cls ", " #member ", " #__VA_ARGS__, #cls, #member},
 #define HOST_GETSET(...) {"GETSET " #__VA_ARGS__, {}, {}},
 #define HOST_ALIAS(...) {"ALIAS " #__VA_ARGS__, {}, {}},
 #define HOST_CONST(...) {"CONST " #__VA_ARGS__, {}, {}},
@@ -349,6 +351,7 @@ Result<std::shared_ptr<Script>> Script::load(const Config& config) {
         if (auto evaluated = alive->evaluate(config); !evaluated)
           return std::move(evaluated).error();
       }
+      alive->shared_->setLimit(size_t{config.limits.sharedKb} * 1024);
       return alive;
     }
   }
@@ -361,12 +364,14 @@ Result<std::shared_ptr<Script>> Script::load(const Config& config) {
   script->moduleName_ = std::move(code->moduleName);
   if (!code->sourceMap.empty())
     script->sourceMap_ = std::make_unique<SourceMap>(std::move(code->sourceMap));
+  script->shared_ = SharedStore::of(config.filterName);
   script->slotCount_ = std::max(host::concurrency(), 1U);
   script->slots_ = std::make_unique<WorkerSlot[]>(script->slotCount_);
   auto hooks = script->evaluate(config);
   if (!hooks)
     return std::move(hooks).error();
   script->hooks_ = *hooks;
+  script->shared_->setLimit(size_t{config.limits.sharedKb} * 1024);
   scripts.insert_or_assign(std::move(identity), script);
   return script;
 }

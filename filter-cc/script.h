@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "filter-cc/config.h"
+#include "filter-cc/shared.h"
 #include "filter-cc/source_map.h"
 #include "quickjs/result.h"
 
@@ -69,6 +70,8 @@ public:
   const std::vector<uint8_t>& bytecode() const { return bytecode_; }
   bool hasHook(Hook hook) const { return (hooks_ >> static_cast<uint8_t>(hook)) & 1; }
   const Limits& limits() const { return limits_; }
+  /** What it shares with all scripts of its filter name. Thread: any. */
+  SharedStore& shared() const { return *shared_; }
   /** Whether it was loaded by a proxy that only checks its configuration. */
   bool validating() const { return validating_; }
   /** Requires: workerIndex < host::concurrency(). */
@@ -93,6 +96,7 @@ private:
   /** What the engine calls the module; its source map speaks of that file. */
   std::string moduleName_;
   std::unique_ptr<SourceMap> sourceMap_;
+  std::shared_ptr<SharedStore> shared_;
   Limits limits_;
   uint8_t hooks_ = 0;
   bool validating_ = false;

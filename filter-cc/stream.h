@@ -66,6 +66,8 @@ struct Timer {
   js::Value target;
   std::vector<js::Value> arguments;
   uint32_t fetchId = 0;
+  /** Of an interval: the time from one call to the next. */
+  uint64_t periodNs = 0;
 };
 
 /** One fetch, from the script's call to the last byte of its answer. */
@@ -176,7 +178,8 @@ public:
 
   /** Starts a timer; 0 with an exception pending when there are too many. */
   uint32_t addTimer(const Call& call, double delayMs, js::Value target,
-                    std::vector<js::Value> arguments, uint32_t fetchId = 0);
+                    std::vector<js::Value> arguments, uint32_t fetchId = 0,
+                    bool repeats = false);
   void removeTimer(uint32_t timerId);
 
   /** Records a fetch; it is sent when the script has returned. 0 with an exception pending. */

@@ -24,13 +24,18 @@ JSValue defineTextDecoder(Runtime& runtime);
 
 // Objects and functions of globalThis.
 JSValue defineConsole(Runtime& runtime);
+JSValue definePerformance(Runtime& runtime);
+JSValue defineNavigator(Runtime& runtime);
+JSValue defineSelf(Runtime& runtime);
 bool defineFetchGlobals(Runtime& runtime, JSValueConst global);
 bool defineTimerGlobals(Runtime& runtime, JSValueConst global);
+bool defineScopeGlobals(Runtime& runtime, JSValueConst global);
 
 // Exports of the module "fairlead": put the stem's functions into `exports`.
 bool defineStreamExports(Runtime& runtime, JSValueConst exports);
 bool defineTimerExports(Runtime& runtime, JSValueConst exports);
 bool defineOnceExports(Runtime& runtime, JSValueConst exports);
+bool defineSharedExports(Runtime& runtime, JSValueConst exports);
 
 // Exports of the module "fairlead:native", which only builtins can import.
 std::span<const char* const> nativeNames();

@@ -19,6 +19,8 @@ type Functions = Readonly<Record<string, string>>;
 const timers: Functions = {
   setTimeout: 'Outcome<double> globals_setTimeout(Call&, JSValueConst, std::optional<double>, std::span<JSValueConst>) { return 0; }',
   clearTimeout: 'Outcome<void> globals_clearTimeout(Call&, std::optional<double>) { return {}; }',
+  setInterval: 'Outcome<double> globals_setInterval(Call&, JSValueConst, std::optional<double>, std::span<JSValueConst>) { return 0; }',
+  clearInterval: 'Outcome<void> globals_clearInterval(Call&, std::optional<double>) { return {}; }',
   sleep: 'Outcome<JSValue> fairlead_sleep(Call&, double) { return JS_UNDEFINED; }',
 };
 

@@ -48,6 +48,9 @@ export type HostErrorCode =
   | 'E_FETCH_TIMEOUT'
   | 'E_ABORTED'
   | 'E_TIMER_LIMIT'
+  // What streams share
+  | 'E_SHARED_LIMIT'
+  | 'E_SHARED_TYPE'
   // Encodings
   | 'E_ENCODING'
   | 'E_DECODE'

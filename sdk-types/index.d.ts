@@ -19,10 +19,13 @@
 /// <reference path="./url.d.ts" />
 /// <reference path="./encoding.d.ts" />
 /// <reference path="./events.d.ts" />
+/// <reference path="./scope.d.ts" />
 /// <reference path="./engine.d.ts" />
 
 export { defineFilter } from './stream.js';
 export type { Context, Environment, Filter, HookResult } from './stream.js';
 export { sleep } from './timers.js';
 export { once } from './once.js';
+export { shared } from './shared.js';
+export type { Shared, SharedOptions, SharedValue } from './shared.js';
 export type { HostError, HostErrorCode } from './errors.js';

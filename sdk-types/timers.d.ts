@@ -54,4 +54,39 @@ declare global {
    * @throws E_NO_STREAM at load
    */
   function clearTimeout(id?: number): void;
+
+  /**
+   * Calls `callback` with `args` every `delayMs` milliseconds, at least 1, until the stream ends.
+   *
+   * A turn that comes late is not made up for. Otherwise as `setTimeout`.
+   *
+   * @see https://html.spec.whatwg.org/multipage/timers-and-user-prompts.html#dom-setinterval
+   * @phase Hooks
+   * @since 1
+   * @example
+   * const timer = setInterval(() => console.info("still busy"), 1000);
+   * clearInterval(timer);
+   * @throws E_NO_STREAM at load
+   * @throws E_STREAM_ENDED after the stream
+   * @throws E_ARGUMENT when `callback` is not a function
+   * @throws E_TIMER_LIMIT for more than 64 timers at once in one stream
+   */
+  function setInterval<Args extends unknown[]>(
+    callback: (...args: Args) => unknown,
+    delayMs?: number,
+    ...args: Args
+  ): number;
+
+  /**
+   * Ends an interval, as `clearTimeout` does; the numbers of both are the same.
+   *
+   * @see https://html.spec.whatwg.org/multipage/timers-and-user-prompts.html#dom-clearinterval
+   * @phase Hooks
+   * @since 1
+   * @example
+   * const timer = setInterval(() => console.info("once"), 1000);
+   * setTimeout(() => clearInterval(timer), 1500);
+   * @throws E_NO_STREAM at load
+   */
+  function clearInterval(id?: number): void;
 }

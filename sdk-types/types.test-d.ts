@@ -4,7 +4,7 @@
 // What the types must accept, and what they must refuse and why: `// fails TS1234: part of the message` stands above a
 // line with that error. Read by types.test.ts.
 
-import { defineFilter, once, sleep } from 'fairlead';
+import { defineFilter, once, shared, sleep } from 'fairlead';
 import type { Context, Filter, HostError, HostErrorCode } from 'fairlead';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -192,8 +192,39 @@ new Request('http://a/', { timeoutMs: 5 });
 setTimeout('code()', 5);
 // fails TS2554: Expected 1 arguments, but got 0
 sleep();
-// fails TS2304: Cannot find name 'setInterval'
-setInterval(() => {}, 5);
+setInterval((a) => is<typeof a, number>(true), 5, 1);
+clearInterval(setInterval(() => {}));
+// fails TS2345: Argument of type 'string' is not assignable to parameter of type '(
+setInterval('code()', 5);
+
+// --- What all workers share ---
+
+is<ReturnType<typeof shared.get>, unknown>(true);
+is<ReturnType<typeof shared.incr>, number>(true);
+is<ReturnType<typeof shared.keys>, string[]>(true);
+shared.set('a', new Uint8Array(1), { ttlMs: 5 });
+shared.set('a', [{ b: null }]);
+shared.cas('a', undefined, 1);
+shared.cas('a', 1, undefined, { ttlMs: 5 });
+// fails TS2345: Argument of type '() => void' is not assignable to parameter of type 'SharedValue'
+shared.set('a', () => {});
+// fails TS2345: Argument of type 'undefined' is not assignable to parameter of type 'SharedValue'
+shared.set('a', undefined);
+// fails TS2353: 'ttl' does not exist in type 'SharedOptions'
+shared.set('a', 1, { ttl: 5 });
+// fails TS2345: Argument of type 'string' is not assignable to parameter of type 'number'
+shared.incr('a', '1');
+
+// --- The scope ---
+
+is<typeof self, typeof globalThis>(true);
+is<ReturnType<typeof performance.now>, number>(true);
+is<typeof navigator.userAgent, string>(true);
+reportError('anything');
+// fails TS2540: Cannot assign to 'timeOrigin' because it is a read-only property
+performance.timeOrigin = 1;
+// fails TS2339: Property 'mark' does not exist
+performance.mark('a');
 
 // --- URL, encoding, events ---
 

@@ -82,7 +82,8 @@ function readDeclarations(): Declared[] {
   };
   for (const statement of ownFiles.flatMap(statementsOf)) {
     if (ts.isInterfaceDeclaration(statement)) {
-      const owner = statement.name.text === 'Console' ? 'console' : statement.name.text;
+      const { text } = statement.name;
+      const owner = /^(Console|Performance|Navigator|Shared)$/.test(text) ? text.toLowerCase() : text;
       add(owner, statement);
       statement.members.forEach((member) => add(`${owner}.${nameOf(member)}`, member));
     } else if (ts.isTypeAliasDeclaration(statement)) {
@@ -90,7 +91,9 @@ function readDeclarations(): Declared[] {
     } else if (ts.isFunctionDeclaration(statement)) {
       add(`${isGlobal(statement) ? 'globals' : 'fairlead'}.${nameOf(statement)}`, statement);
     } else if (ts.isVariableStatement(statement)) {
-      for (const { name, type } of statement.declarationList.declarations) {
+      for (const declaration of statement.declarationList.declarations) {
+        const { name, type } = declaration;
+        if (!isGlobal(statement)) add(`fairlead.${name.getText()}`, declaration);
         const parts = type !== undefined && ts.isIntersectionTypeNode(type) ? type.types : [type];
         for (const member of parts.flatMap((part) => (part && ts.isTypeLiteralNode(part) ? [...part.members] : []))) {
           if (ts.isConstructSignatureDeclaration(member)) add(`${name.getText()}()`, member);
@@ -194,11 +197,12 @@ describe('rows and declarations (F105, F108)', () => {
   test('each member of a class, each function and each export has its row', () => {
     // Types that only describe values.
     const noRows = new RegExp(
-      '^(DOMExceptionCodes$|Environment|Filter|HookResult|HostError|HostErrorCode|RequestInfo|RequestRedirect|ResponseType|' +
+      '^(DOMExceptionCodes$|Environment|Filter|HookResult|HostError|HostErrorCode|RequestInfo|RequestRedirect|ResponseType|SharedValue|' +
         '\\w*EventListener\\w*|\\w+Init|\\w+Options|\\w+Result)\\b',
     );
-    // The console is an object, a live message is of the class whose members it declares anew.
-    const known = new Set([...rows.map(nameOfRow), 'console', 'IncomingRequest', 'IncomingResponse']);
+    // Some are objects; a live message is of the class whose members it declares anew.
+    const objects = ['console', 'performance', 'navigator', 'shared'];
+    const known = new Set([...rows.map(nameOfRow), ...objects, 'IncomingRequest', 'IncomingResponse']);
     const isKnown = (name: string): boolean => known.has(name) || known.has(name.replace(/^Incoming/, ''));
     const unknown = declarations.filter(({ name }) => !noRows.test(name) && !isKnown(name));
     expect(problems(unknown, () => 'has no row')).toEqual([]);
@@ -398,7 +402,7 @@ describe('the documentation', () => {
         // An example with imports is a whole file; another one stands in a hook.
         const code = example.includes('import ')
           ? example
-          : `import { once, sleep, type Context } from "fairlead"; ${world} (async () => {\n${example}\n});`;
+          : `import { once, shared, sleep, type Context } from "fairlead"; ${world} (async () => {\n${example}\n});`;
         return [`${place.replace('.d.ts:', '-')}.ts`, code] as const;
       }),
     );

@@ -109,6 +109,14 @@ function shapesOfClass({ cls, other }: Row): Record<string, Shape> {
   };
 }
 
+/** The names of globalThis that are objects. */
+const objects = ['console', 'performance', 'navigator'];
+
+/** An object that is of no class of its own. */
+function objectOf(name: string, tagName: string): Shape {
+  return { parent: 'Object.prototype', members: { ...Object.fromEntries(of(name, 'HOST_FN', 'HOST_GET').map(memberOf)), ...tag(tagName) } };
+}
+
 /** Iterators of a class have one prototype, with `next` alone. */
 function shapesOfIterators(cls: string, names: readonly string[]): Record<string, Shape> {
   const prototype = `(prototype of ${cls}.${names[0]}())`;
@@ -138,7 +146,8 @@ function expectedSurface(): Surface {
       ...Object.fromEntries(classes.map(({ cls }) => [cls, `function ${cls} wc`])),
       // The engine keeps its own functions out of enumerations.
       ...Object.fromEntries(globalFunctions.map(({ member, stem }) => [member, `function ${member} ${stem === 'engine' ? 'wc' : 'wec'}`])),
-      console: 'object console wc',
+      ...Object.fromEntries(objects.map((name) => [name, `object ${name} wc`])),
+      self: 'object globalThis wc',
     },
     objects: {
       ...Object.assign({}, ...classes.map(shapesOfClass)),
@@ -155,6 +164,9 @@ function expectedSurface(): Surface {
         parent: 'an object without a name',
         members: { ...Object.fromEntries(of('console', 'HOST_FN').map(memberOf)), ...tag('console') },
       },
+      performance: objectOf('performance', 'Performance'),
+      navigator: objectOf('navigator', 'Navigator'),
+      shared: objectOf('shared', 'shared'),
       // What a module exports cannot be changed.
       fairlead: {
         parent: 'null',
@@ -164,6 +176,7 @@ function expectedSurface(): Surface {
               .map(memberOf)
               .map(([name, text]) => [name, text.replace('wec', 'we')]),
           ),
+          ...Object.fromEntries(of('fairlead', 'HOST_GET').map(({ member }) => [member, `object ${member} we`])),
           '[Symbol.toStringTag]': 'string "Module"',
         },
       },

@@ -43,7 +43,7 @@ const unitTestRuns: readonly UnitTestRun[] = [
     args: ['--gtest_filter=-CpuTest.*:MemoryLimitTest.*:StackTest.*:UnhandledTest.*:CollectorTest.Runs*'],
   },
   // What has threads. A race ends the program, so that the test it is found in is known.
-  { name: 'tsan', preset: 'tsan', env: { TSAN_OPTIONS: 'halt_on_error=1' }, args: ['--gtest_filter=KeeperTest.*:RuntimeTest.*'] },
+  { name: 'tsan', preset: 'tsan', env: { TSAN_OPTIONS: 'halt_on_error=1' }, args: ['--gtest_filter=KeeperTest.*:RuntimeTest.*:SharedStoreTest.*'] },
 ];
 
 /**

@@ -22,7 +22,7 @@ export interface Wanted {
 /** One behaviour, as data: a filter, what passes through it, and what must come of it before Envoy and in the emulator. */
 export interface Case {
   readonly title: string;
-  /** The members of the filter's default export; `sleep` is imported. */
+  /** The members of the filter's default export; `shared` and `sleep` are imported. */
   readonly hooks: string;
   /** Further keys of the filter's config. */
   readonly more?: FilterDescription;

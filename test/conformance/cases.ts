@@ -7,15 +7,20 @@ import { fetch } from './fetch.ts';
 import { headers } from './headers.ts';
 import type { Script } from './hosts.ts';
 import { message } from './message.ts';
+import { scope } from './scope.ts';
+import { shared } from './shared.ts';
 import { stream } from './stream.ts';
 import { timers } from './timers.ts';
 
 /** The cases, by what they are about. */
-export const stems: Readonly<Record<string, readonly Case[]>> = { headers, message, stream, fetch, timers, console: console_ };
+export const stems: Readonly<Record<string, readonly Case[]>> = {
+  ...{ headers, message, stream, fetch, timers, shared, scope },
+  console: console_,
+};
 
 /** What the hosts run of a case. */
 export function scriptOf({ hooks, more, http2 = false, exchanges }: Case): Script {
-  const inline = `import { sleep } from 'fairlead';\nexport default {\n${hooks}\n};`;
+  const inline = `import { shared, sleep } from 'fairlead';\nexport default {\n${hooks}\n};`;
   // The time of a busy machine counts as CPU time in the emulator.
   const limits = { cpu_ms: 1000, stream_cpu_ms: 10_000, ...(more?.['limits'] as object | undefined) };
   return { filter: { inline, ...more, limits }, exchanges: exchanges.map(({ want: _, ...exchange }) => exchange), http2 };

@@ -42,6 +42,37 @@ export const timers: readonly Case[] = [
     exchanges: [{ want: { client: { status: 200, headers: { 'x-b': '2' } }, upstream: { headers: { 'x-a': '1' } } } }],
   },
   {
+    title: 'an interval goes on until it is ended, also by its own function (W27)',
+    hooks: `async onRequest(request) {
+      const order = [];
+      let turns = 0;
+      const own = setInterval((name) => { order.push(name + ++turns); if (turns === 3) clearInterval(own); }, 20, "a");
+      clearTimeout(setInterval(() => order.push("never"), 10));
+      await sleep(200);
+      request.headers.set("x-order", order.join());
+    }`,
+    exchanges: [{ want: { client: ok, upstream: { headers: { 'x-order': 'a1,a2,a3' } } } }],
+  },
+  {
+    title: 'an interval that throws is told each time, and goes on (W27, F036)',
+    hooks: `async onRequest() {
+      let turns = 0;
+      await new Promise((resolve) => {
+        const timer = setInterval(() => {
+          if (++turns === 3) { clearInterval(timer); resolve(); }
+          throw new Error("turn");
+        }, 10);
+      });
+    }`,
+    exchanges: [{ want: { client: ok } }],
+    log: ['error E_THROWN', 'error E_THROWN', 'error E_THROWN'],
+  },
+  {
+    title: 'an interval ends with its stream (W27, F035)',
+    hooks: `onRequest() { setInterval(() => console.warn("late"), 1); return new Response("now"); }`,
+    exchanges: [{ want: { client: { status: 200, body: 'now' } } }],
+  },
+  {
     title: 'what a timer throws is told, and the exchange goes on (W14, F036)',
     hooks: `async onRequest() { setTimeout(() => { throw new Error("in a timer"); }); await sleep(20); }`,
     exchanges: [{ want: { client: ok } }],

@@ -140,6 +140,22 @@ export const provocations: readonly Provocation[] = [
   { code: 'E_TIMER_LIMIT', member: 'globals.setTimeout', run: 'for (let i = 0; i < 65; i++) setTimeout(() => {});' },
   { code: 'E_TIMER_LIMIT', member: 'fairlead.sleep', run: 'for (let i = 0; i < 65; i++) sleep(1);' },
 
+  { code: 'E_TIMER_LIMIT', member: 'globals.setInterval', run: 'for (let i = 0; i < 65; i++) setInterval(() => {});' },
+  { code: 'E_NO_STREAM', member: 'globals.setInterval', hook: 'configure', run: 'setInterval(() => {});' },
+  { code: 'E_NO_STREAM', member: 'globals.clearInterval', hook: 'configure', run: 'clearInterval(1);' },
+
+  // What streams share
+  { code: 'E_NO_STREAM', member: 'shared.set', hook: 'configure', run: 'shared.set("a", 1);' },
+  { code: 'E_NO_STREAM', member: 'shared.get', hook: 'configure', run: 'shared.get("a");' },
+  { code: 'E_ARGUMENT', member: 'shared.set', run: 'shared.set("a", () => {});' },
+  { code: 'E_ARGUMENT', member: 'shared.cas', run: 'shared.cas("a", undefined, Symbol());' },
+  { code: 'E_OPTION', member: 'shared.set', run: 'shared.set("a", 1, { ttlMs: 0 });' },
+  { code: 'E_RANGE', member: 'shared.incr', run: 'shared.incr("a", NaN);' },
+  { code: 'E_SHARED_TYPE', member: 'shared.incr', run: 'shared.set("a", "1"); shared.incr("a");' },
+  { code: 'E_SHARED_LIMIT', member: 'shared.set', run: 'shared.set("a", "a".repeat(1_048_576));' },
+  { code: 'E_SHARED_LIMIT', member: 'shared.cas', run: 'shared.cas("a", undefined, "a".repeat(1_048_576));' },
+  { code: 'E_SHARED_LIMIT', member: 'shared.incr', run: 'shared.incr("a".repeat(1_048_576));' },
+
   // Encodings
   { code: 'E_ENCODING', member: 'TextDecoder()', run: 'new TextDecoder("a");' },
   { code: 'E_DECODE', member: 'TextDecoder.decode', run: 'new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array([255]));' },
@@ -181,7 +197,7 @@ export function scriptOf({ run, hook = 'onRequest', endsHook = false, auth, exch
   const body = endsHook ? run : `try { ${run} } catch (error) { ${caught} }`;
   // onLog and configure cannot wait.
   const isAsync = hook === 'onRequest' || hook === 'onResponse';
-  const inline = `import { defineFilter, sleep } from 'fairlead';
+  const inline = `import { defineFilter, shared, sleep } from 'fairlead';
 export default { ${isAsync ? 'async ' : ''}${hook}(${parameters[hook]}) { ${body} } };`;
   return {
     // The time of a busy machine counts as CPU time in the emulator.

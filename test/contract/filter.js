@@ -15,6 +15,7 @@ export default fairlead.defineFilter({
     return Response.json(
       surface({
         fairlead,
+        shared: fairlead.shared,
         response,
         request: ctx.request,
         ctx,

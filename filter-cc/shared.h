@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// What the streams of one filter name share: one store for all workers, which survives reloads.
+//
+// Thread: any. A store is cut into shards, each with a lock of its own that is held for a few
+// instructions only: no script runs, no value is converted and no payload is copied under it.
+
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#if !defined(__wasi__)
+#include <mutex>
+#endif
+
+namespace fairlead {
+
+#if defined(__wasi__)
+/** WebAssembly has one thread, and its library no locks. */
+struct Mutex {
+  void lock() {}
+  void unlock() {}
+};
+#else
+using Mutex = std::mutex;
+#endif
+
+/** A value of a script, outside of every heap. */
+struct SharedValue {
+  enum class Kind : uint8_t { Number, String, Bytes, Json };
+  Kind kind = Kind::Number;
+  double number = 0;
+  /** Of all but Number: UTF-8, bytes, or JSON text. Never changed once it is here. */
+  std::shared_ptr<const std::string> payload;
+
+  static SharedValue of(double number) { return {Kind::Number, number, nullptr}; }
+  static SharedValue of(Kind kind, std::string_view payload) {
+    return {kind, 0, std::make_shared<const std::string>(payload)};
+  }
+  /** The same kind and the same content; NaN is equal to itself. */
+  bool operator==(const SharedValue& other) const;
+};
+
+class SharedStore {
+public:
+  /** The store of that filter name, new when nobody holds it any more. */
+  static std::shared_ptr<SharedStore> of(const std::string& filterName);
+
+  SharedStore() = default;
+  SharedStore(const SharedStore&) = delete;
+  SharedStore& operator=(const SharedStore&) = delete;
+
+  /** Room for keys, values and kEntryBytes each; what was used longest ago goes when it is smaller. */
+  void setLimit(size_t limitBytes);
+
+  std::optional<SharedValue> get(std::string_view key);
+  /** False: it alone is larger than the store. A `ttlNs` of 0 keeps it. */
+  [[nodiscard]] bool set(std::string_view key, SharedValue value, uint64_t ttlNs);
+  /** Whether there was one. */
+  bool erase(std::string_view key);
+
+  enum class Incr : uint8_t { Done, NotANumber, TooLarge };
+  /** Adds to a number, or puts one there that lives for `ttlNs`; an older one keeps its time. */
+  [[nodiscard]] Incr incr(std::string_view key, double by, uint64_t ttlNs, double& sum);
+
+  enum class Cas : uint8_t { Done, Different, TooLarge };
+  /** Sets `value` if `expected` is there; nothing stands for no value, on both sides. */
+  [[nodiscard]] Cas cas(std::string_view key, const std::optional<SharedValue>& expected,
+                        std::optional<SharedValue> value, uint64_t ttlNs);
+
+  /** All that begin with `prefix`, in order. */
+  std::vector<std::string> keys(std::string_view prefix);
+
+  /** What it has room for in use, never more than the limit. */
+  size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+
+  /** What has happened so far. */
+  struct Counts {
+    uint64_t hits;
+    uint64_t misses;
+    /** Values that went before their time for others. */
+    uint64_t evictions;
+  };
+  Counts counts();
+
+  /** What an entry takes beside its key and its value. */
+  static constexpr size_t kEntryBytes = 160;
+
+private:
+  struct Entry {
+    std::string key;
+    SharedValue value;
+    /** 0: never. */
+    uint64_t expiresNs;
+    uint64_t usedAt;
+  };
+  using Entries = std::list<Entry>;
+
+  struct alignas(64) Shard {
+    Mutex mutex;
+    /** Begins with what was used last. */
+    Entries entries;
+    /** Its keys are those of the entries. */
+    std::unordered_map<std::string_view, Entries::iterator> byKey;
+    uint64_t hits = 0;
+    uint64_t misses = 0;
+    uint64_t evictions = 0;
+  };
+
+  Shard& shardOf(std::string_view key);
+  // With the shard's lock held.
+  Entries::iterator find(Shard& shard, std::string_view key);
+  void remove(Shard& shard, Entries::iterator entry);
+  bool reserve(size_t bytes, size_t instead);
+  /** Makes room in one of the shards. Requires: no lock is held. */
+  bool evictOldest();
+  /**
+   * Runs `change` under the key's lock until it is content with the room that there is; between two
+   * attempts something is evicted, as long as there is anything.
+   */
+  template <class Change> void withRoom(std::string_view key, Change&& change);
+  /** Puts `value`, or nothing, in the place of what is there, if that fits. */
+  template <class Fits>
+  Cas replace(std::string_view key, std::optional<SharedValue> value, uint64_t ttlNs, Fits&& fits);
+  void put(Shard& shard, std::string_view key, Entries::iterator old, SharedValue value,
+           uint64_t expiresNs);
+
+  static constexpr size_t kShards = 16;
+  std::array<Shard, kShards> shards_;
+  std::atomic<size_t> bytes_{0};
+  std::atomic<size_t> limitBytes_{0};
+  /** Counts what comes in, so that the uses in between can be told apart without a clock. */
+  std::atomic<uint64_t> age_{0};
+};
+
+}  // namespace fairlead
