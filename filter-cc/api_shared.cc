@@ -19,7 +19,10 @@ using Kind = SharedValue::Kind;
 using shared_Self = void;
 using fairlead_Self = void;
 
-SharedStore& storeOf(const Call& call) { return call.runtime.script().shared(); }
+SharedStore& storeOf(const Call& call) {
+  call.runtime.countShared();
+  return call.runtime.script().shared();
+}
 
 /** A copy of `value`; nothing with an exception pending. Runs the script's `toJSON`. */
 std::optional<SharedValue> toShared(const Call& call, JSValueConst value, size_t index) {

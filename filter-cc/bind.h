@@ -46,6 +46,9 @@ enum class HostClass : uint8_t {
   URLSearchParams,
   TextEncoder,
   TextDecoder,
+  Counter,
+  Gauge,
+  Histogram,
   Count,
 };
 

@@ -47,6 +47,36 @@ std::vector<ModuleHeader> toModule(std::span<const HeaderField> fields) {
   return headers;
 }
 
+std::vector<ModuleBuffer> toModule(std::span<const std::string_view> texts) {
+  std::vector<ModuleBuffer> buffers;
+  buffers.reserve(texts.size());
+  for (const std::string_view text : texts)
+    buffers.push_back(toModule(text));
+  return buffers;
+}
+
+/** Envoy's filter config while it is made. */
+class EnvoyConfig final : public HostConfig {
+public:
+  explicit EnvoyConfig(void* envoy) : envoy_(envoy) {}
+
+  size_t defineMetric(MetricKind kind, const std::string& name,
+                      std::span<const std::string_view> labels) override {
+    std::vector<ModuleBuffer> names = toModule(labels);
+    size_t id = 0;
+    const auto define = kind == MetricKind::Counter
+                            ? envoy_dynamic_module_callback_http_filter_config_define_counter
+                        : kind == MetricKind::Gauge
+                            ? envoy_dynamic_module_callback_http_filter_config_define_gauge
+                            : envoy_dynamic_module_callback_http_filter_config_define_histogram;
+    define(envoy_, toModule(name), names.data(), names.size(), &id);
+    return id;
+  }
+
+private:
+  void* envoy_;
+};
+
 /** Answers 500 for a stream that cannot be asked for its policy any more. */
 void answerStandIn(void* envoy) noexcept {
   envoy_dynamic_module_callback_http_send_response(envoy, kStandInStatus, nullptr, 0, {nullptr, 0},
@@ -194,6 +224,33 @@ public:
     Keeper::instance().set(*wake_, deadlineNs);
   }
 
+  bool updateMetric(MetricKind kind, MetricChange change, size_t metricId,
+                    std::span<const std::string_view> labels, uint64_t value) override {
+    if (envoy_ == nullptr)
+      return false;
+    std::vector<ModuleBuffer> values = toModule(labels);
+    const auto update = [&](auto* function) {
+      function(envoy_, metricId, values.data(), values.size(), value);
+    };
+    switch (change) {
+    case MetricChange::Add:
+      update(kind == MetricKind::Counter
+                 ? envoy_dynamic_module_callback_http_filter_increment_counter
+                 : envoy_dynamic_module_callback_http_filter_increment_gauge);
+      break;
+    case MetricChange::Subtract:
+      update(envoy_dynamic_module_callback_http_filter_decrement_gauge);
+      break;
+    case MetricChange::Set:
+      update(envoy_dynamic_module_callback_http_filter_set_gauge);
+      break;
+    case MetricChange::Record:
+      update(envoy_dynamic_module_callback_http_filter_record_histogram_value);
+      break;
+    }
+    return true;
+  }
+
   uint32_t workerIndex() override { return workerIndex_; }
 
   void release() override { delete this; }
@@ -331,13 +388,15 @@ FAIRLEAD_EXPORT const char* envoy_dynamic_module_on_program_init(void) {
   return envoy_dynamic_module_callback_log_v2 != nullptr ? "v0.2.0" : "v0.1.0";
 }
 
-FAIRLEAD_EXPORT const void* envoy_dynamic_module_on_http_filter_config_new(void*, EnvoyBuffer name,
+FAIRLEAD_EXPORT const void* envoy_dynamic_module_on_http_filter_config_new(void* envoy,
+                                                                           EnvoyBuffer name,
                                                                            EnvoyBuffer config) {
   return barrier(
       "http_filter_config_new",
       [&]() -> const void* {
+        EnvoyConfig host(envoy);
         Result<std::unique_ptr<FilterConfig>> made =
-            FilterConfig::create(toView(name), toView(config));
+            FilterConfig::create(toView(name), toView(config), &host);
         if (made)
           return made->release();
         const Error& error = made.error();

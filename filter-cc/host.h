@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -54,6 +55,12 @@ enum class CalloutStart : uint8_t {
   CannotCreateRequest,
 };
 
+/** The kinds of metrics. */
+enum class MetricKind : uint8_t { Counter, Gauge, Histogram };
+
+/** What an update does: Add to counters and gauges, Subtract and Set to gauges, Record to histograms. */
+enum class MetricChange : uint8_t { Add, Subtract, Set, Record };
+
 /** One line of a header map. Names are lower case when they come from a host. */
 struct HeaderField {
   std::string_view name;
@@ -64,6 +71,15 @@ struct HeaderField {
 struct HeaderLookup {
   std::string_view value;
   size_t count = 0;
+};
+
+/** The proxy's side of a config while it is made. Thread: main. Valid until: the config is made. */
+class HostConfig {
+public:
+  virtual ~HostConfig() = default;
+  /** An id of the metric for updates, which give as many label values as there are labels. */
+  virtual size_t defineMetric(MetricKind kind, const std::string& name,
+                              std::span<const std::string_view> labels) = 0;
 };
 
 /**
@@ -112,6 +128,10 @@ public:
    * a later call replaces the earlier one, and 0 takes it back.
    */
   virtual void wakeAt(uint64_t deadlineNs) = 0;
+
+  /** Changes a metric that the stream's config has defined. False: the proxy is gone already. */
+  virtual bool updateMetric(MetricKind kind, MetricChange change, size_t metricId,
+                            std::span<const std::string_view> labels, uint64_t value) = 0;
 
   /** Which worker this stream is on, from 0. */
   virtual uint32_t workerIndex() = 0;

@@ -340,6 +340,14 @@ public:
       exchange->wakeAt(deadlineNs);
   }
 
+  bool updateMetric(MetricKind kind, MetricChange change, size_t metricId,
+                    std::span<const std::string_view> labels, uint64_t value) override {
+    Exchange* exchange = enter(HostCall::UpdateMetric, "updateMetric");
+    if (exchange != nullptr)
+      envoy_.updateMetric(kind, change, metricId, labels, value);
+    return exchange != nullptr;
+  }
+
   uint32_t workerIndex() override {
     Exchange* exchange = enter(HostCall::WorkerIndex, "workerIndex");
     return exchange == nullptr ? 0 : exchange->options_.workerIndex;
@@ -435,6 +443,38 @@ void FakeEnvoy::post(uint64_t delayMs, std::function<void()> event) {
 
 FakeEnvoy::Events::iterator FakeEnvoy::postAt(uint64_t timeNs, std::function<void()> event) {
   return events_.emplace(std::max(timeNs, nowNs_), std::move(event));
+}
+
+size_t FakeEnvoy::defineMetric(MetricKind kind, const std::string& name,
+                               std::span<const std::string_view> labels) {
+  metricNames_.push_back({kind, name, {labels.begin(), labels.end()}});
+  return metricNames_.size();
+}
+
+void FakeEnvoy::updateMetric(MetricKind kind, MetricChange change, size_t metricId,
+                             std::span<const std::string_view> labels, uint64_t value) {
+  if (metricId == 0 || metricId > metricNames_.size() ||
+      metricNames_[metricId - 1].kind != kind ||
+      metricNames_[metricId - 1].labels.size() != labels.size()) {
+    violate("updateMetric: there is no such metric");
+    return;
+  }
+  std::string text = metricNames_[metricId - 1].name;
+  for (size_t i = 0; i < labels.size(); ++i)
+    text.append(" ").append(metricNames_[metricId - 1].labels[i]).append("=").append(labels[i]);
+  uint64_t& now = metrics_[text];
+  switch (change) {
+  case MetricChange::Add:
+  case MetricChange::Record:
+    now += value;
+    break;
+  case MetricChange::Subtract:
+    now -= value;
+    break;
+  case MetricChange::Set:
+    now = value;
+    break;
+  }
 }
 
 void FakeEnvoy::setCluster(std::string name, CalloutHandler handler) {

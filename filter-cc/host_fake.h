@@ -172,10 +172,10 @@ struct FakeEnvoyOptions {
  * namespace host on its thread; without one there is a single worker, no log, and the clock stands
  * still.
  */
-class FakeEnvoy {
+class FakeEnvoy final : public HostConfig {
 public:
   explicit FakeEnvoy(const FakeEnvoyOptions& options = FakeEnvoyOptions());
-  ~FakeEnvoy();
+  ~FakeEnvoy() override;
   FakeEnvoy(const FakeEnvoy&) = delete;
   FakeEnvoy& operator=(const FakeEnvoy&) = delete;
 
@@ -201,6 +201,13 @@ public:
   /** Makes a cluster known; `handler` answers the calls to it. */
   void setCluster(std::string name, CalloutHandler handler);
   void clearClusters() { clusters_.clear(); }
+
+  // --- Metrics ---
+
+  size_t defineMetric(MetricKind kind, const std::string& name,
+                      std::span<const std::string_view> labels) override;
+  /** Values by `name label=value`; of a histogram the sum. Only what was updated is there. */
+  const std::map<std::string, uint64_t>& metrics() const { return metrics_; }
 
   // --- Log, violations ---
 
@@ -230,6 +237,8 @@ private:
 
   using Events = std::multimap<uint64_t, std::function<void()>>;
 
+  void updateMetric(MetricKind kind, MetricChange change, size_t metricId,
+                    std::span<const std::string_view> labels, uint64_t value);
   Events::iterator postAt(uint64_t timeNs, std::function<void()> event);
   void violate(std::string what) { violations_.push_back(std::move(what)); }
   static thread_local FakeEnvoy* current_;
@@ -238,6 +247,14 @@ private:
   uint64_t nowNs_;
   Events events_;
   std::map<std::string, CalloutHandler, std::less<>> clusters_;
+  struct MetricName {
+    MetricKind kind;
+    std::string name;
+    std::vector<std::string> labels;
+  };
+  /** By id - 1. */
+  std::vector<MetricName> metricNames_;
+  std::map<std::string, uint64_t> metrics_;
   std::vector<LogLine> log_;
   std::vector<std::string> violations_;
   std::map<uint64_t, Exchange*> exchanges_;
@@ -283,6 +300,7 @@ enum class HostCall : uint8_t {
   StartCallout,
   ResetCallout,
   WakeAt,
+  UpdateMetric,
   WorkerIndex,
   Release,
   Count,

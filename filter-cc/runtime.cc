@@ -86,6 +86,9 @@ constexpr ClassRow kClasses[] = {
     {"URLSearchParams", defineURLSearchParams},
     {"TextEncoder", defineTextEncoder},
     {"TextDecoder", defineTextDecoder},
+    {"Counter", defineCounter},
+    {"Gauge", defineGauge},
+    {"Histogram", defineHistogram},
 };
 static_assert(std::size(kClasses) == static_cast<size_t>(HostClass::Count));
 
@@ -147,7 +150,8 @@ int initModule(JSContext* ctx, JSModuleDef* module, const Define& define, const 
 
 bool defineFairlead(Runtime& runtime, JSValueConst exports) {
   return defineStreamExports(runtime, exports) && defineTimerExports(runtime, exports) &&
-         defineOnceExports(runtime, exports) && defineSharedExports(runtime, exports);
+         defineOnceExports(runtime, exports) && defineSharedExports(runtime, exports) &&
+         defineMetricExports(runtime, exports);
 }
 
 int initFairlead(JSContext* ctx, JSModuleDef* module) {
@@ -282,6 +286,10 @@ Result<void> Runtime::initialize() {
       error = noMemory(script_);
     return error;
   }
+  declaring_ = false;
+  // On every thread the same, for ids go by the order.
+  if (script_.isLoaded() && metrics_ != script_.metrics())
+    return makeError(ErrorCode::E_METRIC_CHANGED, {});
   js::Entry entry(*engine_, loadBudget(), 0);
   return readFilter(loaded->get());
 }
@@ -530,6 +538,7 @@ void Runtime::recordAction(Stream& stream) {
 }
 
 void Runtime::finish(js::Entry& entry, Stream* stream) {
+  cpuNs_ += entry.cpuUsedNs();
   if (stream != nullptr)
     stream->addCpu(entry.cpuUsedNs());
   if (entry.fault() != js::Fault::None) {
@@ -544,6 +553,8 @@ void Runtime::finish(js::Entry& entry, Stream* stream) {
     // The end of a stream rejects what it leaves behind; nobody has to handle that.
     if (owner != nullptr && owner->ended() && isAbort(unhandled.error))
       continue;
+    if (owner != nullptr)
+      owner->count(ScriptMetric::Errors, 1, causeName(Cause::Throw));
     if (owner != nullptr && !owner->countLogLine())
       continue;
     script_.mapPositions(unhandled.error);
@@ -643,6 +654,35 @@ void Runtime::settleUp(const js::Budget& budget) {
     stream->queuedToAct = false;
     actOrReset(*stream);
   }
+}
+
+void Runtime::report(Stream& stream) {
+  constexpr uint64_t kNsPerUs = 1'000;
+  // The proxy's tables of labels are slow.
+  constexpr uint64_t kMinReportNs = 100 * kNsPerMs;
+  if (executions_ == 0)
+    return;
+  const uint64_t now = host::monotonicNs();
+  if (reportedNs_ != 0 && now - reportedNs_ < kMinReportNs)
+    return;
+  // The first one tells whether there is anybody to hear it.
+  if (!stream.count(ScriptMetric::Executions, executions_))
+    return;
+  reportedNs_ = now;
+  executions_ = 0;
+  if (cpuNs_ >= kNsPerUs)
+    stream.count(ScriptMetric::CpuMicros, cpuNs_ / kNsPerUs);
+  cpuNs_ %= kNsPerUs;
+  stream.count(ScriptMetric::HeapBytes, engine_->heapBytes(),
+               std::to_string(stream.host().workerIndex()));
+  if (!std::exchange(sharedUsed_, false))
+    return;
+  SharedStore& store = script_.shared();
+  const SharedStore::Counts counts = store.takeCounts();
+  stream.count(ScriptMetric::SharedHits, counts.hits);
+  stream.count(ScriptMetric::SharedMisses, counts.misses);
+  stream.count(ScriptMetric::SharedEvictions, counts.evictions);
+  stream.count(ScriptMetric::SharedBytes, store.bytes());
 }
 
 // --- The script's world ---

@@ -17,6 +17,7 @@
 
 #include "filter-cc/bind.h"
 #include "filter-cc/console.h"
+#include "filter-cc/metrics.h"
 #include "filter-cc/once.h"
 #include "filter-cc/script.h"
 #include "quickjs/engine.h"
@@ -152,6 +153,21 @@ public:
   /** See Call::keep. */
   std::string& scratch() { return scratch_; }
   OnceTable& once() { return once_; }
+  /** What the top level has declared so far, and whether it runs still. */
+  std::vector<MetricShape>& metrics() { return metrics_; }
+  bool declaring() const { return declaring_; }
+
+  // --- What is counted without the script ---
+
+  void countExecution(Stream& stream) {
+    if ((++executions_ & kReportMask) == 0)
+      report(stream);
+  }
+  void countShared() { sharedUsed_ = true; }
+  /** Whether no other stream is here that could hand it over later. */
+  bool isLastStream() const { return streams_ == 1; }
+  /** Hands it over by way of a stream, unless that has just been done. */
+  void report(Stream& stream);
   /** For code that has no stream. */
   ConsoleState& console() { return console_; }
 
@@ -194,6 +210,15 @@ private:
   const Settings* lastSettings_ = nullptr;
   std::array<js::Value, static_cast<size_t>(Builtin::Count)> builtins_;
   OnceTable once_;
+  std::vector<MetricShape> metrics_;
+  bool declaring_ = true;
+
+  /** A worker that never rests looks at every 64th call whether it is time to tell its numbers. */
+  static constexpr uint32_t kReportMask = 63;
+  uint64_t reportedNs_ = 0;
+  uint32_t executions_ = 0;
+  uint64_t cpuNs_ = 0;
+  bool sharedUsed_ = false;
 
   struct Place {
     Stream* stream = nullptr;

@@ -47,6 +47,7 @@ constexpr ContractRow kContractRows[] = {
 #define HOST_timers
 #define HOST_once
 #define HOST_shared
+#define HOST_metrics
 #define HOST_console
 #define HOST_url
 #define HOST_encoding
@@ -367,10 +368,15 @@ Result<std::shared_ptr<Script>> Script::load(const Config& config) {
   script->shared_ = SharedStore::of(config.filterName);
   script->slotCount_ = std::max(host::concurrency(), 1U);
   script->slots_ = std::make_unique<WorkerSlot[]>(script->slotCount_);
-  auto hooks = script->evaluate(config);
-  if (!hooks)
-    return std::move(hooks).error();
-  script->hooks_ = *hooks;
+  auto world = script->evaluate(config);
+  if (!world)
+    return std::move(world).error();
+  auto names = MetricNames::of(config.filterName);
+  if (auto added = names->add(world->metrics); !added)
+    return std::move(added).error();
+  script->hooks_ = world->hooks;
+  script->metrics_ = std::move(world->metrics);
+  script->metricNames_ = std::move(names);
   script->shared_->setLimit(size_t{config.limits.sharedKb} * 1024);
   scripts.insert_or_assign(std::move(identity), script);
   return script;
@@ -381,7 +387,7 @@ Script::~Script() {
     delete slots_[i].parked.exchange(nullptr);
 }
 
-Result<uint8_t> Script::evaluate(const Config& config) const {
+Result<Script::World> Script::evaluate(const Config& config) const {
   const auto refused = [this](Error error) {
     mapPositions(error);
     // What concerns the module as a whole is said of its begin.
@@ -396,7 +402,7 @@ Result<uint8_t> Script::evaluate(const Config& config) const {
     return refused(loadError(std::move(runtime).error()));
   if (auto settings = (*runtime)->settings(config); !settings)
     return refused(std::move(settings).error());
-  return (*runtime)->hookMask();
+  return World{(*runtime)->hookMask(), std::move((*runtime)->metrics())};
 }
 
 void Script::mapPositions(Error& error) const {
@@ -420,7 +426,8 @@ uint64_t FilterConfig::nextId() {
 }
 
 Result<std::unique_ptr<FilterConfig>> FilterConfig::create(std::string_view filterName,
-                                                           std::string_view bytes) {
+                                                           std::string_view bytes,
+                                                           HostConfig* host) {
   auto config = parseConfig(filterName, bytes);
   if (!config)
     return std::move(config).error();
@@ -430,8 +437,10 @@ Result<std::unique_ptr<FilterConfig>> FilterConfig::create(std::string_view filt
   // The script has its own form of it.
   if (config->source.kind != Source::Kind::File)
     config->source.text = std::string();
-  return std::unique_ptr<FilterConfig>(
-      new FilterConfig{*std::move(config), *std::move(script)});
+  std::unique_ptr<FilterConfig> made(new FilterConfig{*std::move(config), *std::move(script)});
+  if (host != nullptr)
+    made->metricIds = defineMetrics(*host, filterName, made->script->metrics());
+  return made;
 }
 
 }  // namespace fairlead

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "filter-cc/config.h"
+#include "filter-cc/metrics.h"
 #include "filter-cc/shared.h"
 #include "filter-cc/source_map.h"
 #include "quickjs/result.h"
@@ -68,6 +69,10 @@ public:
 
   const std::string& filterName() const { return filterName_; }
   const std::vector<uint8_t>& bytecode() const { return bytecode_; }
+  /** What its top level declares. */
+  const std::vector<MetricShape>& metrics() const { return metrics_; }
+  /** Whether the top level has been run once, so that what it declares is known. */
+  bool isLoaded() const { return metricNames_ != nullptr; }
   bool hasHook(Hook hook) const { return (hooks_ >> static_cast<uint8_t>(hook)) & 1; }
   const Limits& limits() const { return limits_; }
   /** What it shares with all scripts of its filter name. Thread: any. */
@@ -87,9 +92,13 @@ private:
 
   /**
    * Runs the top level and configure(), in a Runtime of its own that is gone afterwards; gives the
-   * hooks that there are. Workers may use the script meanwhile.
+   * hooks and the metrics that there are. Workers may use the script meanwhile.
    */
-  Result<uint8_t> evaluate(const Config& config) const;
+  struct World {
+    uint8_t hooks;
+    std::vector<MetricShape> metrics;
+  };
+  Result<World> evaluate(const Config& config) const;
 
   std::string filterName_;
   std::vector<uint8_t> bytecode_;
@@ -97,6 +106,8 @@ private:
   std::string moduleName_;
   std::unique_ptr<SourceMap> sourceMap_;
   std::shared_ptr<SharedStore> shared_;
+  std::shared_ptr<MetricNames> metricNames_;
+  std::vector<MetricShape> metrics_;
   Limits limits_;
   uint8_t hooks_ = 0;
   bool validating_ = false;
@@ -109,13 +120,16 @@ struct FilterConfig {
   /** Without the text of its source, unless that is a path. */
   Config config;
   std::shared_ptr<Script> script;
+  /** Empty where there is no proxy to know them. */
+  MetricIds metricIds{};
   /** Unlike that of any other config the process has had; never 0. */
   const uint64_t id = nextId();
 
   static uint64_t nextId();
-  /** Parses, loads, evaluates. Thread: main. */
+  /** Parses, loads, evaluates; makes the metrics known to `host`. Thread: main. */
   static Result<std::unique_ptr<FilterConfig>> create(std::string_view filterName,
-                                                      std::string_view bytes);
+                                                      std::string_view bytes,
+                                                      HostConfig* host = nullptr);
 };
 
 }  // namespace fairlead

@@ -251,13 +251,13 @@ std::vector<std::string> SharedStore::keys(std::string_view prefix) {
   return found;
 }
 
-SharedStore::Counts SharedStore::counts() {
+SharedStore::Counts SharedStore::takeCounts() {
   Counts counts{};
   for (Shard& shard : shards_) {
     const Lock lock(shard.mutex);
-    counts.hits += shard.hits;
-    counts.misses += shard.misses;
-    counts.evictions += shard.evictions;
+    counts.hits += std::exchange(shard.hits, 0);
+    counts.misses += std::exchange(shard.misses, 0);
+    counts.evictions += std::exchange(shard.evictions, 0);
   }
   return counts;
 }

@@ -85,14 +85,14 @@ public:
   /** What it has room for in use, never more than the limit. */
   size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
 
-  /** What has happened so far. */
+  /** What has happened since the last call. */
   struct Counts {
     uint64_t hits;
     uint64_t misses;
     /** Values that went before their time for others. */
     uint64_t evictions;
   };
-  Counts counts();
+  Counts takeCounts();
 
   /** What an entry takes beside its key and its value. */
   static constexpr size_t kEntryBytes = 160;

@@ -14,24 +14,6 @@ namespace {
 
 constexpr uint64_t kNsPerMs = 1'000'000;
 
-constexpr std::string_view causeName(Cause cause) {
-  switch (cause) {
-  case Cause::Throw:
-    return "throw";
-  case Cause::Stack:
-    return "stack";
-  case Cause::Cpu:
-    return "cpu";
-  case Cause::Memory:
-    return "memory";
-  case Cause::Wait:
-    return "wait";
-  case Cause::Load:
-    return "load";
-  }
-  return "";
-}
-
 Cause causeOf(js::Fault fault) {
   switch (fault) {
   case js::Fault::Stack:
@@ -86,6 +68,24 @@ std::string_view describeReturn(JSValueConst value) {
 }
 
 }  // namespace
+
+std::string_view causeName(Cause cause) {
+  switch (cause) {
+  case Cause::Throw:
+    return "throw";
+  case Cause::Stack:
+    return "stack";
+  case Cause::Cpu:
+    return "cpu";
+  case Cause::Memory:
+    return "memory";
+  case Cause::Wait:
+    return "wait";
+  case Cause::Load:
+    return "load";
+  }
+  return "";
+}
 
 Stream::Stream(HostStream& host, const FilterConfig& config)
     : host_(host), config_(config), context_(*this) {}
@@ -164,6 +164,7 @@ void Stream::callHook(Direction direction) {
   js::Fault fault = js::Fault::None;
   JSContext* ctx = runtime_->ctx();
   js::Value result;
+  runtime_->countExecution(*this);
   runtime_->run(
       *this, budget(),
       [&] {
@@ -433,6 +434,7 @@ void Stream::fail(Cause cause, Error error) {
   if (runtime_ != nullptr)
     runtime_->placeAtHook(hookNow(), error);
   config_.script->mapPositions(error);
+  count(ScriptMetric::Errors, 1, causeName(cause));
   if (countLogLine())
     log(LogLevel::Error, formatError(error), error.file, error.line);
   if (ended_ || failed_ || replied_)
@@ -472,6 +474,7 @@ void Stream::reportException() {
   Error error = js::takeException(runtime_->ctx(), fault);
   if (fault == js::Fault::Cpu || fault == js::Fault::Memory)
     return;  // the entry reports those
+  count(ScriptMetric::Errors, 1, causeName(causeOf(fault)));
   config_.script->mapPositions(error);
   if (countLogLine())
     log(LogLevel::Error, formatError(error), error.file, error.line);
@@ -509,6 +512,22 @@ void Stream::log(LogLevel level, std::string_view text, std::string_view file, u
     message.append("[").append(id->value).append("] ");
   message += text;
   host::log(level, message, file, line);
+}
+
+// --- Metrics ---
+
+void Stream::updateMetric(size_t index, MetricKind kind, MetricChange change,
+                          std::span<const std::string_view> labels, uint64_t value) {
+  if (index < config_.metricIds.own.size())
+    host_.updateMetric(kind, change, config_.metricIds.own[index], labels, value);
+}
+
+bool Stream::count(ScriptMetric metric, uint64_t value, std::string_view label) {
+  const size_t id = config_.metricIds.ofScript[static_cast<size_t>(metric)];
+  const MetricKind kind = kindOf(metric);
+  const MetricChange change = kind == MetricKind::Gauge ? MetricChange::Set : MetricChange::Add;
+  return id != 0 && host_.updateMetric(kind, change, id, {&label, label.empty() ? size_t{0} : 1},
+                                       value);
 }
 
 // --- Header writes ---
@@ -621,6 +640,8 @@ void Stream::onComplete() {
     abortPending();
   if (config_.script->hasHook(Hook::OnLog))
     runLogHook();
+  if (runtime_ != nullptr && runtime_->isLastStream())
+    runtime_->report(*this);
   if (logLines_ > kMaxLogLines)
     log(LogLevel::Warn, std::to_string(logLines_ - kMaxLogLines) + " log lines dropped", {}, 0);
   detach();
@@ -660,6 +681,7 @@ void Stream::runLogHook() {
   std::optional<Error> failure;
   js::Fault fault = js::Fault::None;
   JSContext* ctx = runtime_->ctx();
+  runtime_->countExecution(*this);
   runtime_->run(
       *this, budget(),
       [&] {

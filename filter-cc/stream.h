@@ -39,6 +39,9 @@ namespace fairlead {
 /** What ended a hook badly: one row each in the table of failures. */
 enum class Cause : uint8_t { Throw, Stack, Cpu, Memory, Wait, Load };
 
+/** `throw` for Cause::Throw, as it stands in metrics and in response code details. */
+std::string_view causeName(Cause cause);
+
 /** Fixed limits of one stream; the next one throws. */
 inline constexpr uint32_t kMaxTimers = 64;
 inline constexpr uint32_t kMaxLogLines = 100;
@@ -192,6 +195,12 @@ public:
   /** Fetches in flight, and all there have been. */
   uint32_t fetchesInFlight();
   uint32_t fetchesStarted() const { return fetchesStarted_; }
+
+  /** Changes metric number `index` of the script's own. */
+  void updateMetric(size_t index, MetricKind kind, MetricChange change,
+                    std::span<const std::string_view> labels, uint64_t value);
+  /** Counts up, or sets, what is counted without the script. False: nobody hears it any more. */
+  bool count(ScriptMetric metric, uint64_t value, std::string_view label = {});
 
   // --- For the Runtime ---
 

@@ -526,7 +526,7 @@ uint8_t* fairlead_filter_new(const char* request, size_t length) {
     return failed(*reader.error());
   Emulator& host = emulator();
   host.envoy.clearLog();
-  auto filter = FilterConfig::create(name, text);
+  auto filter = FilterConfig::create(name, text, &host.envoy);
   if (!filter)
     return failed(filter.error());
   host.filters.push_back(*std::move(filter));

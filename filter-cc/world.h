@@ -21,6 +21,9 @@ JSValue defineURL(Runtime& runtime);
 JSValue defineURLSearchParams(Runtime& runtime);
 JSValue defineTextEncoder(Runtime& runtime);
 JSValue defineTextDecoder(Runtime& runtime);
+JSValue defineCounter(Runtime& runtime);
+JSValue defineGauge(Runtime& runtime);
+JSValue defineHistogram(Runtime& runtime);
 
 // Objects and functions of globalThis.
 JSValue defineConsole(Runtime& runtime);
@@ -36,6 +39,7 @@ bool defineStreamExports(Runtime& runtime, JSValueConst exports);
 bool defineTimerExports(Runtime& runtime, JSValueConst exports);
 bool defineOnceExports(Runtime& runtime, JSValueConst exports);
 bool defineSharedExports(Runtime& runtime, JSValueConst exports);
+bool defineMetricExports(Runtime& runtime, JSValueConst exports);
 
 // Exports of the module "fairlead:native", which only builtins can import.
 std::span<const char* const> nativeNames();

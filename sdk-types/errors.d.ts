@@ -51,6 +51,8 @@ export type HostErrorCode =
   // What streams share
   | 'E_SHARED_LIMIT'
   | 'E_SHARED_TYPE'
+  | 'E_METRIC'
+  | 'E_METRIC_LABELS'
   // Encodings
   | 'E_ENCODING'
   | 'E_DECODE'

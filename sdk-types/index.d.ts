@@ -26,6 +26,8 @@ export { defineFilter } from './stream.js';
 export type { Context, Environment, Filter, HookResult } from './stream.js';
 export { sleep } from './timers.js';
 export { once } from './once.js';
+export { counter, gauge, histogram } from './metrics.js';
+export type { Counter, Gauge, Histogram, MetricLabels } from './metrics.js';
 export { shared } from './shared.js';
 export type { Shared, SharedOptions, SharedValue } from './shared.js';
 export type { HostError, HostErrorCode } from './errors.js';

@@ -4,7 +4,7 @@
 // What the types must accept, and what they must refuse and why: `// fails TS1234: part of the message` stands above a
 // line with that error. Read by types.test.ts.
 
-import { defineFilter, once, shared, sleep } from 'fairlead';
+import { counter, defineFilter, gauge, histogram, once, shared, sleep } from 'fairlead';
 import type { Context, Filter, HostError, HostErrorCode } from 'fairlead';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -98,8 +98,8 @@ defineFilter({ onRequest: (request, ctx) => void ctx.config.realm });
 defineFilter({ onLog: (ctx) => void ctx.response.status });
 // fails TS18047: 'request.path' is possibly 'null'
 defineFilter({ onRequest: (request) => void request.path.length });
-// fails TS2305: has no exported member 'counter'
-import { counter } from 'fairlead';
+// fails TS2305: has no exported member 'every'
+import { every } from 'fairlead';
 
 // --- Messages ---
 
@@ -214,6 +214,27 @@ shared.set('a', undefined);
 shared.set('a', 1, { ttl: 5 });
 // fails TS2345: Argument of type 'string' is not assignable to parameter of type 'number'
 shared.incr('a', '1');
+
+// --- Metrics ---
+
+const denied = counter('denied', ['reason', 'route']);
+denied.add({ reason: 'missing', route: 5 });
+denied.add({ reason: 'missing', route: true }, 2);
+counter('plain').add();
+counter('plain').add(undefined, 2);
+gauge('open').set(1);
+gauge('open', ['a']).add(-1, { a: 'b' });
+histogram('ms', ['a']).record(1.5, { a: 'b' });
+// fails TS2345: Property 'route' is missing
+denied.add({ reason: 'missing' });
+// fails TS2353: 'other' does not exist in type
+denied.add({ reason: 'missing', route: 'a', other: 'b' });
+// fails TS2554: Expected 1-2 arguments, but got 0
+gauge('open').set();
+// fails TS2339: Property 'set' does not exist on type 'Counter
+denied.set(1);
+// fails TS2345: Argument of type 'string' is not assignable to parameter of type 'readonly
+counter('a', 'b');
 
 // --- The scope ---
 

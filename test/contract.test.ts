@@ -166,6 +166,12 @@ function expectedSurface(): Surface {
       },
       performance: objectOf('performance', 'Performance'),
       navigator: objectOf('navigator', 'Navigator'),
+      ...Object.fromEntries(
+        ['Counter', 'Gauge', 'Histogram'].flatMap((cls) => [
+          [`(prototype of a ${cls})`, objectOf(cls, cls)],
+          [`a ${cls}`, { parent: `(prototype of a ${cls})`, members: {} }],
+        ]),
+      ),
       shared: objectOf('shared', 'shared'),
       // What a module exports cannot be changed.
       fairlead: {

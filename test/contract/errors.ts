@@ -13,6 +13,10 @@ export interface Provocation {
   readonly member?: string;
   /** The body of a hook; it sees `request`, `response` and `ctx` as far as they are there. */
   readonly run: string;
+  /** Stands above the filter. */
+  readonly top?: string;
+  /** `run` is not a hook's body, but stands above the filter itself. */
+  readonly caughtAtTop?: boolean;
   /** Default: onRequest. */
   readonly hook?: 'configure' | 'onRequest' | 'onResponse' | 'onLog';
   /** No script can catch it: it is how the hook ends. */
@@ -156,6 +160,22 @@ export const provocations: readonly Provocation[] = [
   { code: 'E_SHARED_LIMIT', member: 'shared.cas', run: 'shared.cas("a", undefined, "a".repeat(1_048_576));' },
   { code: 'E_SHARED_LIMIT', member: 'shared.incr', run: 'shared.incr("a".repeat(1_048_576));' },
 
+  // Metrics
+  { code: 'E_WRONG_PHASE', member: 'fairlead.counter', run: 'counter("a");' },
+  { code: 'E_WRONG_PHASE', member: 'fairlead.gauge', hook: 'configure', run: 'gauge("a");' },
+  { code: 'E_WRONG_PHASE', member: 'fairlead.histogram', hook: 'onLog', run: 'histogram("a");' },
+  { code: 'E_METRIC_LABELS', member: 'Counter.add', top: 'const a = counter("a", ["x"]);', run: 'a.add({ y: 1 });' },
+  { code: 'E_METRIC_LABELS', member: 'Gauge.set', top: 'const b = gauge("b", ["x"]);', run: 'b.set(1);' },
+  { code: 'E_METRIC_LABELS', member: 'Gauge.add', top: 'const c = gauge("c");', run: 'c.add(1, { y: 1 });' },
+  { code: 'E_METRIC_LABELS', member: 'Histogram.record', top: 'const d = histogram("d", ["x"]);', run: 'd.record(1, { x: 1, y: 1 });' },
+  { code: 'E_RANGE', member: 'Counter.add', top: 'const e = counter("e");', run: 'e.add(undefined, -1);' },
+  { code: 'E_RANGE', member: 'Gauge.set', top: 'const f = gauge("f");', run: 'f.set(NaN);' },
+  { code: 'E_NO_STREAM', member: 'Counter.add', top: 'const g = counter("g");', hook: 'configure', run: 'g.add();' },
+  { code: 'E_METRIC', member: 'fairlead.counter', caughtAtTop: true, run: 'counter("a-b");' },
+  { code: 'E_METRIC', member: 'fairlead.gauge', caughtAtTop: true, run: 'counter("h"); gauge("h");' },
+  { code: 'E_METRIC', member: 'fairlead.histogram', caughtAtTop: true, run: 'histogram("i", ["x", "x"]);' },
+  { code: 'E_ARGUMENT', member: 'fairlead.counter', caughtAtTop: true, run: 'counter("j", "x");' },
+
   // Encodings
   { code: 'E_ENCODING', member: 'TextDecoder()', run: 'new TextDecoder("a");' },
   { code: 'E_DECODE', member: 'TextDecoder.decode', run: 'new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array([255]));' },
@@ -186,18 +206,20 @@ export const provocations: readonly Provocation[] = [
 export const unprovoked: Readonly<Record<string, string>> = {
   E_INTERNAL: 'a defect of fairlead itself',
   E_FETCH_REQUEST: 'fairlead gives every call what Envoy requires',
-  E_WRONG_PHASE: 'no row is narrower than Hooks',
 };
 
 const parameters = { configure: 'config, env', onRequest: 'request, ctx', onResponse: 'response, ctx', onLog: 'ctx' };
 
 /** A filter whose hook tells what it caught: constructor, name and code, in a line of the log. */
-export function scriptOf({ run, hook = 'onRequest', endsHook = false, auth, exchanges = [{}] }: Provocation): Script {
-  const caught = 'console.info(JSON.stringify([error.constructor.name, error.name, error.code]));';
+export function scriptOf({ run, top = '', caughtAtTop = false, hook = 'onRequest', endsHook = false, auth, exchanges = [{}] }: Provocation): Script {
+  const told = 'JSON.stringify([error.constructor.name, error.name, error.code])';
+  const caught = `console.info(${told});`;
   const body = endsHook ? run : `try { ${run} } catch (error) { ${caught} }`;
   // onLog and configure cannot wait.
+  if (caughtAtTop) return scriptOf({ code: '', run: 'console.info(told);', endsHook: true, hook: 'onRequest', top: `let told; try { ${run} } catch (error) { told = ${told}; }` });
   const isAsync = hook === 'onRequest' || hook === 'onResponse';
-  const inline = `import { defineFilter, shared, sleep } from 'fairlead';
+  const inline = `import { counter, defineFilter, gauge, histogram, shared, sleep } from 'fairlead';
+${top}
 export default { ${isAsync ? 'async ' : ''}${hook}(${parameters[hook]}) { ${body} } };`;
   return {
     // The time of a busy machine counts as CPU time in the emulator.

@@ -6,6 +6,8 @@
 import * as fairlead from 'fairlead';
 import { surface } from './surface.js';
 
+const metrics = { 'a Counter': fairlead.counter('a'), 'a Gauge': fairlead.gauge('b'), 'a Histogram': fairlead.histogram('c') };
+
 export default fairlead.defineFilter({
   configure: (config, env) => ({ env }),
 
@@ -16,6 +18,7 @@ export default fairlead.defineFilter({
       surface({
         fairlead,
         shared: fairlead.shared,
+        ...metrics,
         response,
         request: ctx.request,
         ctx,
