@@ -110,8 +110,44 @@ export type CalloutDescription = CalloutMatch &
       }
   );
 
+/** What JSON can say: a value of metadata. */
+export type MetadataValue = string | number | boolean | null | readonly MetadataValue[] | { readonly [key: string]: MetadataValue };
+
+/** Metadata: by namespace, then by key. */
+export type MetadataDescription = Readonly<Record<string, Readonly<Record<string, MetadataValue>>>>;
+
+/** Where the request goes. */
+export interface RouteDescription {
+  readonly name?: string;
+  readonly virtualHost?: string;
+  readonly metadata?: MetadataDescription;
+}
+
+/** The cluster that the route chooses. */
+export interface ClusterDescription {
+  readonly name: string;
+  readonly metadata?: MetadataDescription;
+  /** Metadata of the host that takes the request, and of its locality. */
+  readonly hostMetadata?: MetadataDescription;
+  readonly localityMetadata?: MetadataDescription;
+  /** How many hosts it has; all are healthy when only `total` is there. Default: one. */
+  readonly hosts?: { readonly total: number; readonly healthy?: number; readonly degraded?: number };
+}
+
+/** What Envoy knows of an exchange beside its messages. */
+export interface FactsDescription {
+  /** `ctx.attributes` that do not follow from the messages, by their names. */
+  readonly attributes?: Readonly<Record<string, string | number | boolean>>;
+  readonly route?: RouteDescription;
+  readonly cluster?: ClusterDescription;
+  /** What earlier filters left in the dynamic metadata, and in the filter state. */
+  readonly metadata?: MetadataDescription;
+  readonly filterState?: Readonly<Record<string, string>>;
+}
+
 /** One exchange. */
 export interface ExchangeDescription {
+  readonly facts?: FactsDescription;
   readonly request?: RequestDescription;
   /** Default: 200 without a body. */
   readonly upstream?: UpstreamDescription;
@@ -164,6 +200,12 @@ export interface ExchangeResult {
   /** What the client got; absent when nothing reached it. */
   readonly client?: ReceivedMessage;
   readonly callouts: readonly Callout[];
+  /** The dynamic metadata at the end, by namespace and key. */
+  readonly metadata: MetadataDescription;
+  /** The filter state at the end. */
+  readonly filterState: Readonly<Record<string, string>>;
+  /** The address that the filter gave to `ctx.setUpstreamHost`; null when it gave none. */
+  readonly upstreamHost: string | null;
   readonly log: readonly LogLine[];
   /** What fairlead did against the rules of its host: always empty, else please report it. */
   readonly violations: readonly string[];
@@ -361,12 +403,14 @@ export class Filter {
 
   /** Runs one exchange to its end. */
   async exchange(description: ExchangeDescription = {}): Promise<ExchangeResult> {
-    const { request, upstream, clusters, clientLeavesAtMs, clientLeavesAfterHooks, failingCall, bufferLimitBytes } = description;
+    const { request, upstream, clusters, facts, clientLeavesAtMs, clientLeavesAfterHooks, failingCall, bufferLimitBytes } =
+      description;
     const answers = Object.entries(clusters ?? {}).map(([name, list]) => [name, list.map((answer) => calloutJson(answer))]);
     const result = await this.#exchange({
       request: requestJson(request ?? {}),
       upstream: upstreamJson(upstream ?? {}),
       clusters: Object.fromEntries(answers),
+      facts: factsJson(facts ?? {}),
       clientLeavesAtMs,
       clientLeavesAfterHooks,
       failingCall: failingCall && { ...calloutJson(failingCall), index: failingCall.index },
@@ -450,6 +494,21 @@ function upstreamJson(upstream: UpstreamDescription): object {
   const early = 'early' in upstream ? upstream.early : undefined;
   const message = kind === 'disconnect' || kind === 'silent' ? {} : (upstream as AnswerDescription);
   return { ...answerJson(message), kind, delayMs: delayMs ?? 0, early: early ?? false };
+}
+
+function factsJson({ attributes, route, cluster, metadata, filterState }: FactsDescription): object {
+  const { total, healthy = total, degraded = 0 } = cluster?.hosts ?? { total: 1 };
+  return {
+    attributes: {
+      ...(route?.name !== undefined && { 'xds.route_name': route.name }),
+      ...(route?.virtualHost !== undefined && { 'xds.virtual_host_name': route.virtualHost }),
+      ...(cluster !== undefined && { 'xds.cluster_name': cluster.name }),
+      ...attributes,
+    },
+    metadata: [metadata, route?.metadata, cluster?.metadata, cluster?.hostMetadata, cluster?.localityMetadata].map((of) => of ?? {}),
+    filterState: filterState ?? {},
+    ...(cluster && { cluster: { name: cluster.name, total, healthy, degraded } }),
+  };
 }
 
 function calloutJson(callout: CalloutDescription): object {

@@ -463,15 +463,24 @@ Outcome<JSValue> Request_new(Call& call, JSValueConst input, JSValueConst init) 
 }
 
 /** Writes a pseudo-header of the live request, which its stream must still allow. */
+/** False, with an exception pending, when a field of the request cannot be written. */
+bool mayWrite(const Call& call, RequestData& self) {
+  if (self.stream == nullptr)
+    call.fail(ErrorCode::E_NOT_LIVE);
+  else if (!self.stream->writable(HeaderMap::Request))
+    call.fail(self.stream->ended() ? ErrorCode::E_STREAM_ENDED : ErrorCode::E_HEADERS_SENT,
+              {"request", "onRequest"});
+  else if (!self.stream->countHeaderWrite())
+    call.fail(ErrorCode::E_HEADER_LIMIT, {std::to_string(kMaxHeaderWrites)});
+  else
+    return true;
+  return false;
+}
+
 Outcome<void> setField(const Call& call, RequestData& self, std::string_view name,
                        std::string_view value) {
-  if (self.stream == nullptr)
-    return call.fail(ErrorCode::E_NOT_LIVE);
-  if (!self.stream->writable(HeaderMap::Request))
-    return call.fail(self.stream->ended() ? ErrorCode::E_STREAM_ENDED : ErrorCode::E_HEADERS_SENT,
-                     {"request", "onRequest"});
-  if (!self.stream->countHeaderWrite())
-    return call.fail(ErrorCode::E_HEADER_LIMIT, {std::to_string(kMaxHeaderWrites)});
+  if (!mayWrite(call, self))
+    return Thrown{};
   self.stream->setHeader(HeaderMap::Request, name, value);
   return {};
 }
@@ -543,6 +552,27 @@ Outcome<void> Request_set_scheme(Call& call, RequestData& self, JSValueConst val
   if (scheme.get() != "http" && scheme.get() != "https")
     return call.fail(ErrorCode::E_TARGET, {scheme.get(), "scheme: http or https"});
   return setField(call, self, ":scheme", scheme.get());
+}
+
+Outcome<JSValue> Request_cluster(Call& call, RequestData& self) {
+  if (self.stream == nullptr || self.stream->config().config.clusterHeader.empty())
+    return JS_NULL;
+  return fieldOrNull(call, self, self.stream->config().config.clusterHeader);
+}
+
+Outcome<void> Request_set_cluster(Call& call, RequestData& self, JSValueConst value) {
+  bind::kinds::ByteString name;
+  if (!JS_IsNull(value) && !name.convert(call, value, 0))
+    return Thrown{};
+  const std::string_view cluster = JS_IsNull(value) ? std::string_view() : name.get();
+  if (!JS_IsNull(value) && !isTarget(cluster))
+    return call.fail(ErrorCode::E_TARGET, {cluster, "name of a cluster"});
+  if (self.stream != nullptr && self.stream->config().config.clusterHeader.empty())
+    return call.fail(ErrorCode::E_CLUSTER_HEADER);
+  if (!mayWrite(call, self))
+    return Thrown{};
+  self.stream->chooseCluster(cluster);
+  return {};
 }
 
 Outcome<JSValue> Request_headers(Call& call, RequestData& self) {

@@ -3,6 +3,8 @@
 
 // `ctx`, and defineFilter.
 
+#include <charconv>
+
 #include "filter-cc/stream.h"
 #include "filter-cc/world.h"
 
@@ -45,6 +47,96 @@ Outcome<JSValue> Context_settings(Call& call, ContextData& self) {
 
 Outcome<JSValue> Context_signal(Call& call, ContextData& self) {
   return dup(call, self.stream.signalObject());
+}
+
+Outcome<JSValue> Context_attributes(Call& call, ContextData& self) {
+  return dup(call, self.stream.partObject(Part::Attributes));
+}
+
+Outcome<JSValue> Context_connection(Call& call, ContextData& self) {
+  return dup(call, self.stream.partObject(Part::Connection));
+}
+
+Outcome<JSValue> Context_timing(Call& call, ContextData& self) {
+  return timingObject(call.ctx, self.stream.host());
+}
+
+Outcome<JSValue> Context_localReply(Call& call, ContextData& self) {
+  const LocalReply* reply = self.stream.localReply();
+  if (reply == nullptr)
+    return JS_NULL;
+  js::Value object(call.ctx, JS_NewObject(call.ctx));
+  if (object.isException() ||
+      JS_SetPropertyStr(call.ctx, object.get(), "status",
+                        JS_NewUint32(call.ctx, reply->status)) < 0 ||
+      JS_SetPropertyStr(call.ctx, object.get(), "details",
+                        js::newUtf8(call.ctx, reply->details).release()) < 0)
+    return Thrown{};
+  return object;
+}
+
+Outcome<JSValue> Context_metadata(Call& call, ContextData& self) {
+  return dup(call, self.stream.partObject(Part::Metadata));
+}
+
+Outcome<JSValue> Context_filterState(Call& call, ContextData& self) {
+  return dup(call, self.stream.partObject(Part::FilterState));
+}
+
+Outcome<JSValue> Context_route(Call& call, ContextData& self) {
+  return dup(call, self.stream.partObject(Part::Route));
+}
+
+Outcome<JSValue> Context_cluster(Call& call, ContextData& self) {
+  return dup(call, self.stream.partObject(Part::Cluster));
+}
+
+/** Whether the request can still be sent elsewhere; else an exception is pending. */
+bool canRoute(const Call& call, Stream& stream) {
+  if (stream.writable(HeaderMap::Request))
+    return true;
+  call.fail(ErrorCode::E_HEADERS_SENT, {"request", "onRequest"});
+  return false;
+}
+
+Outcome<void> Context_clearRouteCache(Call& call, ContextData& self) {
+  if (host::release() < kFirstReroutingRelease)
+    return call.fail(ErrorCode::E_ENVOY_RELEASE, {std::to_string(kFirstReroutingRelease)});
+  if (!canRoute(call, self.stream))
+    return Thrown{};
+  self.stream.clearRouteCache();
+  return {};
+}
+
+/** `host:port`, with a port that can be one; the host is looked at by Envoy. */
+bool hasPort(std::string_view address) {
+  const size_t colon = address.rfind(':');
+  uint16_t port = 0;
+  if (colon == std::string_view::npos)
+    return false;
+  const char* end = address.data() + address.size();
+  const auto [rest, error] = std::from_chars(address.data() + colon + 1, end, port);
+  return error == std::errc() && rest == end && port != 0;
+}
+
+Outcome<void> Context_setUpstreamHost(Call& call, ContextData& self, std::string_view address,
+                                      JSValueConst options) {
+  bool strict = false;
+  if (!JS_IsUndefined(options)) {
+    if (!JS_IsObject(options)) {
+      bind::throwArgument(call, 1, "an object");
+      return Thrown{};
+    }
+    const js::Value value(call.ctx, JS_GetPropertyStr(call.ctx, options, "strict"));
+    if (value.isException())
+      return Thrown{};
+    strict = JS_ToBool(call.ctx, value.get()) > 0;
+  }
+  if (!canRoute(call, self.stream))
+    return Thrown{};
+  if (!hasPort(address) || !self.stream.host().setUpstreamHost(address, strict))
+    return call.fail(ErrorCode::E_UPSTREAM_HOST, {address});
+  return {};
 }
 
 /** Gives the filter back; a name for its type. The Runtime checks the hooks of any default export. */

@@ -41,6 +41,12 @@ enum class HostClass : uint8_t {
   Request,
   Response,
   Context,
+  Attributes,
+  Connection,
+  Metadata,
+  FilterState,
+  Route,
+  Cluster,
   PairIterator,
   URL,
   URLSearchParams,
@@ -311,6 +317,14 @@ template <class Kind> struct OrNull {
 };
 using StringOrNull = OrNull<String>;
 using ByteStringOrNull = OrNull<ByteString>;
+template <class Kind> struct OrUndefined {
+  using Type = std::optional<typename Kind::Type>;
+  static JSValue convert(JSContext* ctx, Type value) {
+    return value ? Kind::convert(ctx, *value) : JS_UNDEFINED;
+  }
+};
+using StringOrUndefined = OrUndefined<String>;
+using NumberOrUndefined = OrUndefined<Number>;
 
 }  // namespace results
 

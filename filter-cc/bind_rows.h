@@ -13,6 +13,7 @@ using namespace phase;
 #define HOST_CONTRACT(version)
 #define HOST_CLASS(cls, parent, since)
 #define HOST_OBJECT(cls, since)
+#define HOST_ATTRIBUTE(cls, name, type, id, release, since)
 #define HOST_NEW(cls, args, phases, since)                                                         \
   bind::Row{#cls, bind::Place::Class,                                                              \
             bind::constructorEntry(#cls, HOST_KINDS args ::kRequired,                              \
@@ -53,6 +54,7 @@ constexpr bind::Row kAll[] = {
 #undef HOST_CONTRACT
 #undef HOST_CLASS
 #undef HOST_OBJECT
+#undef HOST_ATTRIBUTE
 #undef HOST_NEW
 #undef HOST_FN
 #undef HOST_STATIC

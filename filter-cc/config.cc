@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "filter-cc/errors.h"
+#include "filter-cc/headers.h"
+#include "filter-cc/host.h"
 #include "quickjs/engine.h"
 
 namespace fairlead {
@@ -24,6 +26,11 @@ constexpr ConfigKey kKeys[] = {
     {"config", Kind::Object, "What the script wants to know: configure() gets it, and ctx.config."},
     {"clusters", Kind::Clusters,
      "What fetch may reach: a list of cluster names, or a map from a URL's host to a cluster."},
+    {"cluster_header", Kind::HeaderName,
+     "The request header by which routes choose the cluster: request.cluster writes it, and what a "
+     "client sends in it is dropped."},
+    {"metadata", Kind::Names,
+     "Namespaces of dynamic metadata that the script may write, beside the filter's name."},
     {"limits", Kind::Section, "What the script may use."},
     {"limits.cpu_ms", Kind::Whole, "CPU time of one hook, or of what goes on after an await.", 1,
      10'000, 20, [](Config& config) -> uint32_t& { return config.limits.cpuMs; }},
@@ -108,6 +115,8 @@ std::string_view typeName(Kind kind) {
     return "an object";
   case Kind::Clusters:
     return "a list of strings, or a map of strings";
+  case Kind::Names:
+    return "a list of strings";
   case Kind::Whole:
     return "a whole number";
   default:
@@ -277,12 +286,16 @@ private:
     case Kind::Inline:
     case Kind::File:
     case Kind::Bytecode:
+    case Kind::HeaderName:
     case Kind::Mode:
       fits = JS_IsString(value);
       break;
     case Kind::Object:
     case Kind::Section:
       fits = isMap;
+      break;
+    case Kind::Names:
+      fits = JS_IsArray(value);
       break;
     case Kind::Clusters:
       fits = JS_IsObject(value);
@@ -303,6 +316,10 @@ private:
       return readSource(key, Source::Kind::Bytecode, value);
     case Kind::Mode:
       return readMode(key, value);
+    case Kind::HeaderName:
+      return readClusterHeader(key, value);
+    case Kind::Names:
+      return readNames(key, value);
     case Kind::Object:
       return readObject(value);
     case Kind::Section:
@@ -394,7 +411,8 @@ private:
     return {};
   }
 
-  Result<void> readClusterList(const ConfigKey& key, JSValueConst list) {
+  /** Calls `add` with the path and the text of each item of a list of strings. */
+  template <class Add> Result<void> eachText(const ConfigKey& key, JSValueConst list, Add&& add) {
     int64_t length = 0;
     if (JS_GetLength(ctx_, list, &length) < 0)
       return takeEngineError(ctx_);
@@ -406,9 +424,39 @@ private:
       const js::Utf8 name(ctx_, item.get());
       if (!name)
         return takeEngineError(ctx_);
-      if (auto added = addCluster(path, name.view(), name.view()); !added)
+      if (Result<void> added = add(path, name.view()); !added)
         return added;
     }
+    return {};
+  }
+
+  Result<void> readClusterList(const ConfigKey& key, JSValueConst list) {
+    return eachText(key, list, [&](std::string_view path, std::string_view name) {
+      return addCluster(path, name, name);
+    });
+  }
+
+  Result<void> readNames(const ConfigKey& key, JSValueConst list) {
+    return eachText(key, list, [&](std::string_view path, std::string_view name) -> Result<void> {
+      if (name.empty())
+        return valueError(path, "a name cannot be empty");
+      config_.metadata.emplace_back(name);
+      return {};
+    });
+  }
+
+  Result<void> readClusterHeader(const ConfigKey& key, JSValueConst value) {
+    const js::Utf8 name(ctx_, value);
+    if (!name)
+      return takeEngineError(ctx_);
+    // What belongs to the framing or to Envoy's own routing would break more than it chooses.
+    const std::string lower = lowerCase(name.view());
+    if (!isHeaderName(lower) || isHopHeader(lower) || lower == "host")
+      return valueError(key.path, quoted(name.view()) + " is not the name of a header of your own");
+    if (host::release() < kFirstReroutingRelease)
+      return valueError(key.path, "Envoy 1." + std::to_string(host::release()) +
+                                      " cannot choose a route anew");
+    config_.clusterHeader = lower;
     return {};
   }
 

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "quickjs/result.h"
 
@@ -55,13 +56,17 @@ struct Config {
   std::string configJson;
   /** Host that a script names in fetch, in lower case → Envoy's cluster. */
   std::map<std::string, std::string, std::less<>> clusters;
+  /** The request header by which routes choose the cluster; empty: none. In lower case. */
+  std::string clusterHeader;
+  /** Namespaces of dynamic metadata that may be written, beside the filter's name. */
+  std::vector<std::string> metadata;
   Limits limits;
   OnError onError;
 };
 
 /** A key that a config may have: what reads it, and what its documentation is made from. */
 struct ConfigKey {
-  enum class Kind : uint8_t { Inline, File, Bytecode, Object, Clusters, Section, Whole, Mode };
+  enum class Kind : uint8_t { Inline, File, Bytecode, Object, Clusters, HeaderName, Names, Section, Whole, Mode };
 
   /** `limits.cpu_ms`; the part before the dot is a key of kind Section. */
   std::string_view path;

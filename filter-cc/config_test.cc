@@ -48,7 +48,7 @@ std::string withKey(std::string_view path, std::string_view json) {
   } while (false)
 
 constexpr std::string_view kKnown =
-    "inline, file, bytecode, config, clusters, limits, on_error";
+    "inline, file, bytecode, config, clusters, cluster_header, metadata, limits, on_error";
 constexpr std::string_view kKnownLimits =
     "cpu_ms, stream_cpu_ms, load_ms, memory_mb, stack_kb, wait_ms, fetches, "
     "shared_kb";
@@ -123,6 +123,26 @@ TEST(ConfigTest, EveryWholeNumberIsReadIntoItsField) {
     Config config = parsed(withKey(key.path, std::to_string(key.max) + ".0e0"));
     EXPECT_EQ(key.field(config), key.max) << key.path;
   }
+}
+
+TEST(ConfigTest, TheClusterHeaderIsAHeaderOfItsOwn) {
+  // F042
+  EXPECT_EQ(parsed(withKey("cluster_header", R"("X-Cluster")")).clusterHeader, "x-cluster");
+  EXPECT_EQ(parsed("export default {}").clusterHeader, "");
+  for (const std::string_view name : {"", "a b", ":path", "x:y", "Host", "Connection",
+                                      "content-length", "transfer-encoding"}) {
+    const Error error = refused(withKey("cluster_header", '"' + std::string(name) + '"'));
+    EXPECT_EQ(error.code, "E_CONFIG_VALUE") << name;
+  }
+}
+
+TEST(ConfigTest, NamespacesOfMetadataAreAListOfNames) {
+  // F083
+  EXPECT_EQ(parsed(withKey("metadata", R"(["envoy.lb", "a"])")).metadata,
+            (std::vector<std::string>{"envoy.lb", "a"}));
+  EXPECT_EQ(parsed(withKey("metadata", "[]")).metadata, std::vector<std::string>{});
+  EXPECT_EQ(refused(withKey("metadata", R"(["a", ""])")).code, "E_CONFIG_VALUE");
+  EXPECT_EQ(refused(withKey("metadata", R"(["a", 1])")).code, "E_CONFIG_TYPE");
 }
 
 TEST(ConfigTest, TheTableIsComplete) {
@@ -298,8 +318,8 @@ TEST(ConfigTest, AnUnknownKeyOfASectionIsNamedWithItsPath) {
 
 TEST(ConfigTest, KeysOfOtherVersionsAreUnknown) {
   for (const std::string_view key :
-       {"watch", "cluster_header", "isolation", "idle_s", "total_memory_mb", "verify_keys",
-        "deny_headers", "metadata", "secrets", "record", "limits.body_kb", "on_error.breaker"})
+       {"watch", "isolation", "idle_s", "total_memory_mb", "verify_keys", "deny_headers", "secrets",
+        "record", "limits.body_kb", "on_error.breaker"})
     EXPECT_EQ(refused(withKey(key, "1")).code, "E_CONFIG_KEY") << key;
 }
 
@@ -315,8 +335,10 @@ TEST(ConfigTest, EveryKeyRefusesEveryWrongType) {
       {"null", "null", {}},
       {"true", "true", {}},
       {"20", "20", {Kind::Whole}},
-      {"\"20\"", "the string \"20\"", {Kind::Inline, Kind::File, Kind::Bytecode, Kind::Mode}},
-      {"[]", "an array", {Kind::Clusters}},
+      {"\"20\"",
+       "the string \"20\"",
+       {Kind::Inline, Kind::File, Kind::Bytecode, Kind::HeaderName, Kind::Mode}},
+      {"[]", "an array", {Kind::Clusters, Kind::Names}},
       {"{}", "an object", {Kind::Object, Kind::Section, Kind::Clusters}},
   };
   for (const ConfigKey& key : configKeys()) {

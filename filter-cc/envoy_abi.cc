@@ -9,9 +9,12 @@
 
 #include "filter-cc/envoy_abi.h"
 
+#include <algorithm>
+#include <bit>
 #include <ctime>
 
 #include <exception>
+#include <map>
 #include <memory>
 #include <new>
 #include <string>
@@ -76,6 +79,293 @@ public:
 private:
   void* envoy_;
 };
+
+std::vector<std::string> toStrings(const std::vector<EnvoyBuffer>& buffers) {
+  std::vector<std::string> strings;
+  strings.reserve(buffers.size());
+  for (const EnvoyBuffer& buffer : buffers)
+    strings.emplace_back(toView(buffer));
+  return strings;
+}
+
+// --- Metadata ---
+
+/** Whether there is a value under a key. */
+bool hasMetadata(void* envoy, int source, ModuleBuffer ns, std::string_view key) {
+  std::vector<EnvoyBuffer> names(
+      envoy_dynamic_module_callback_http_get_metadata_keys_count(envoy, source, ns));
+  if (names.empty() ||
+      !envoy_dynamic_module_callback_http_get_metadata_keys(envoy, source, ns, names.data()))
+    return false;
+  return std::any_of(names.begin(), names.end(),
+                     [&](const EnvoyBuffer& name) { return toView(name) == key; });
+}
+
+/** A value of metadata, by the names that lead to it. */
+std::string metadataId(MetadataSource source, std::string_view ns, std::string_view key) {
+  std::string id(1, static_cast<char>('0' + static_cast<int>(source)));
+  return id.append(ns).append(1, '\0').append(key);
+}
+
+/** Of what type a value was; Null stands for what cannot be read. */
+struct KnownKind {
+  MetadataValue::Kind kind;
+  /** Of the items of a list. */
+  std::vector<MetadataValue::Kind> items;
+};
+using KnownKinds = std::map<std::string, KnownKind, std::less<>>;
+
+/** The types of what this thread has seen. */
+KnownKinds& knownKinds() {
+  static thread_local KnownKinds kinds;
+  return kinds;
+}
+
+void rememberKind(std::string id, const MetadataValue& value) {
+  constexpr size_t kMaxKnown = 1024;
+  constexpr size_t kMaxItems = 64;
+  if (knownKinds().size() >= kMaxKnown)
+    knownKinds().clear();
+  using Kind = MetadataValue::Kind;
+  KnownKind known{value.kind == Kind::Object ? Kind::Null : value.kind, {}};
+  for (size_t i = 0; i < std::min(value.items.size(), kMaxItems); ++i) {
+    const Kind item = value.items[i].kind;
+    known.items.push_back(item == Kind::List || item == Kind::Object ? Kind::Null : item);
+  }
+  knownKinds().insert_or_assign(std::move(id), std::move(known));
+}
+
+/**
+ * Reads one value. Envoy cannot be asked for its type, and logs an error for most wrong guesses: so
+ * what cannot go wrong is asked first, and what a key had is remembered.
+ */
+class MetadataReader {
+public:
+  using Kind = MetadataValue::Kind;
+
+  MetadataReader(void* envoy, MetadataSource source, std::string_view ns, std::string_view key)
+      : envoy_(envoy), source_(static_cast<int>(source)), ns_(toModule(ns)), key_(toModule(key)),
+        id_(metadataId(source, ns, key)) {}
+
+  std::optional<MetadataValue> read() {
+    const auto known = knownKinds().find(id_);
+    const bool isKnown = known != knownKinds().end();
+    const std::optional<Kind> usual = isKnown ? std::optional(known->second.kind) : std::nullopt;
+    if (isKnown)
+      usualItems_ = known->second.items;
+    if (usual && *usual != Kind::Null) {
+      if (std::optional<MetadataValue> value = readAs(*usual))
+        return value;
+    }
+    if (!hasMetadata(envoy_, source_, ns_, {key_.ptr, key_.length}))
+      return std::nullopt;
+    if (std::optional<MetadataValue> list = readAs(Kind::List))
+      return remember(std::move(list));
+    if (usual == Kind::Null)
+      return std::nullopt;
+    for (const Kind kind : {Kind::Text, Kind::Number, Kind::Flag}) {
+      if (kind == usual)
+        continue;
+      if (std::optional<MetadataValue> value = readAs(kind))
+        return remember(std::move(value));
+    }
+    return remember(std::nullopt);
+  }
+
+private:
+  std::optional<MetadataValue> remember(std::optional<MetadataValue> value) {
+    rememberKind(std::move(id_), value ? *value : MetadataValue());
+    return value;
+  }
+
+  std::optional<MetadataValue> readAs(Kind kind) const {
+    MetadataValue value;
+    value.kind = kind;
+    EnvoyBuffer text{nullptr, 0};
+    bool read = false;
+    switch (kind) {
+    case Kind::Text:
+      read = envoy_dynamic_module_callback_http_get_metadata_string(envoy_, source_, ns_, key_,
+                                                                    &text);
+      value.text = std::string(toView(text));
+      break;
+    case Kind::Number:
+      read = envoy_dynamic_module_callback_http_get_metadata_number(envoy_, source_, ns_, key_,
+                                                                    &value.number);
+      break;
+    case Kind::Flag:
+      read = envoy_dynamic_module_callback_http_get_metadata_bool(envoy_, source_, ns_, key_,
+                                                                  &value.flag);
+      break;
+    case Kind::List:
+      read = readList(value.items);
+      break;
+    case Kind::Null:
+    case Kind::Object:
+      break;
+    }
+    return read ? std::optional(std::move(value)) : std::nullopt;
+  }
+
+  /** Items that are neither text nor number nor flag become null. */
+  bool readList(std::vector<MetadataValue>& items) const {
+    size_t size = 0;
+    if (!envoy_dynamic_module_callback_http_get_metadata_list_size(envoy_, source_, ns_, key_,
+                                                                   &size))
+      return false;
+    Kind kind = Kind::Text;
+    for (size_t i = 0; i < size; ++i) {
+      // What is not known is mostly of the type before it.
+      const Kind usual = i < usualItems_.size() ? usualItems_[i] : kind;
+      if (usual != Kind::Null && !readItem(usual, i, items)) {
+        for (const Kind other : {Kind::Text, Kind::Number, Kind::Flag}) {
+          if (other != usual && items.size() <= i && readItem(other, i, items))
+            kind = other;
+        }
+      }
+      if (items.size() <= i)
+        items.emplace_back();
+    }
+    return true;
+  }
+
+  bool readItem(Kind kind, size_t index, std::vector<MetadataValue>& items) const {
+    MetadataValue value;
+    value.kind = kind;
+    EnvoyBuffer text{nullptr, 0};
+    bool read = false;
+    if (kind == Kind::Text) {
+      read = envoy_dynamic_module_callback_http_get_metadata_list_string(envoy_, source_, ns_, key_,
+                                                                         index, &text);
+      value.text = std::string(toView(text));
+    } else if (kind == Kind::Number) {
+      read = envoy_dynamic_module_callback_http_get_metadata_list_number(envoy_, source_, ns_, key_,
+                                                                         index, &value.number);
+    } else {
+      read = envoy_dynamic_module_callback_http_get_metadata_list_bool(envoy_, source_, ns_, key_,
+                                                                       index, &value.flag);
+    }
+    if (read)
+      items.push_back(std::move(value));
+    return read;
+  }
+
+  void* envoy_;
+  const int source_;
+  const ModuleBuffer ns_;
+  const ModuleBuffer key_;
+  std::string id_;
+  std::vector<Kind> usualItems_;
+};
+
+// A google.protobuf.Struct is a map<string, Value> in field 1; numbers of fields as in its .proto.
+
+void appendVarint(std::string& out, uint64_t value) {
+  for (; value >= 0x80; value >>= 7)
+    out += static_cast<char>(value | 0x80);
+  out += static_cast<char>(value);
+}
+
+void appendBytes(std::string& out, uint32_t field, std::string_view bytes) {
+  constexpr uint32_t kLengthDelimited = 2;
+  appendVarint(out, field << 3 | kLengthDelimited);
+  appendVarint(out, bytes.size());
+  out += bytes;
+}
+
+std::string serializeValue(const MetadataValue& value);
+
+void appendField(std::string& out, std::string_view key, const MetadataValue& value) {
+  std::string entry;
+  appendBytes(entry, 1, key);
+  appendBytes(entry, 2, serializeValue(value));
+  appendBytes(out, 1, entry);
+}
+
+std::string serializeValue(const MetadataValue& value) {
+  using Kind = MetadataValue::Kind;
+  constexpr char kNullTag = 1 << 3;
+  constexpr char kNumberTag = 2 << 3 | 1;
+  constexpr char kFlagTag = 4 << 3;
+  std::string out;
+  std::string inner;
+  switch (value.kind) {
+  case Kind::Null:
+    out = {kNullTag, 0};
+    break;
+  case Kind::Number: {
+    const auto bits = std::bit_cast<uint64_t>(value.number);
+    out += kNumberTag;
+    for (int shift = 0; shift < 64; shift += 8)
+      out += static_cast<char>(bits >> shift);
+    break;
+  }
+  case Kind::Text:
+    appendBytes(out, 3, value.text);
+    break;
+  case Kind::Flag:
+    out = {kFlagTag, value.flag ? '\1' : '\0'};
+    break;
+  case Kind::Object:
+    for (size_t i = 0; i < value.items.size(); ++i)
+      appendField(inner, value.keys[i], value.items[i]);
+    appendBytes(out, 5, inner);
+    break;
+  case Kind::List:
+    for (const MetadataValue& item : value.items)
+      appendBytes(inner, 1, serializeValue(item));
+    appendBytes(out, 6, inner);
+    break;
+  }
+  return out;
+}
+
+/** Before 1.40: flat lists, and only under a key that has no value yet, for Envoy appends. */
+bool writeList(void* envoy, ModuleBuffer ns, ModuleBuffer key, const MetadataValue& list) {
+  using Kind = MetadataValue::Kind;
+  if (list.items.empty())
+    return false;
+  for (const MetadataValue& item : list.items) {
+    if (item.kind == Kind::Text)
+      envoy_dynamic_module_callback_http_add_dynamic_metadata_list_string(envoy, ns, key,
+                                                                          toModule(item.text));
+    else if (item.kind == Kind::Number)
+      envoy_dynamic_module_callback_http_add_dynamic_metadata_list_number(envoy, ns, key,
+                                                                          item.number);
+    else if (item.kind == Kind::Flag)
+      envoy_dynamic_module_callback_http_add_dynamic_metadata_list_bool(envoy, ns, key, item.flag);
+  }
+  return true;
+}
+
+bool writeMetadata(void* envoy, std::string_view nsName, std::string_view keyName,
+                   const MetadataValue& value) {
+  using Kind = MetadataValue::Kind;
+  const ModuleBuffer ns = toModule(nsName);
+  const ModuleBuffer key = toModule(keyName);
+  const auto isFlat = [](const MetadataValue& item) {
+    return item.kind == Kind::Text || item.kind == Kind::Number || item.kind == Kind::Flag;
+  };
+  if (value.kind == Kind::Text) {
+    envoy_dynamic_module_callback_http_set_dynamic_metadata_string(envoy, ns, key,
+                                                                   toModule(value.text));
+  } else if (value.kind == Kind::Number) {
+    envoy_dynamic_module_callback_http_set_dynamic_metadata_number(envoy, ns, key, value.number);
+  } else if (value.kind == Kind::Flag) {
+    envoy_dynamic_module_callback_http_set_dynamic_metadata_bool(envoy, ns, key, value.flag);
+  } else if (envoy_dynamic_module_callback_http_set_dynamic_metadata_struct != nullptr) {
+    std::string fields;
+    appendField(fields, keyName, value);
+    envoy_dynamic_module_callback_http_set_dynamic_metadata_struct(envoy, ns, toModule(fields));
+  } else if (value.kind != Kind::List ||
+             !std::all_of(value.items.begin(), value.items.end(), isFlat) ||
+             hasMetadata(envoy, static_cast<int>(MetadataSource::Dynamic), ns, keyName) ||
+             !writeList(envoy, ns, key, value)) {
+    return false;
+  }
+  rememberKind(metadataId(MetadataSource::Dynamic, nsName, keyName), value);
+  return true;
+}
 
 /** Answers 500 for a stream that cannot be asked for its policy any more. */
 void answerStandIn(void* envoy) noexcept {
@@ -251,6 +541,146 @@ public:
     return true;
   }
 
+  std::optional<std::string_view> attributeText(Attribute attribute) override {
+    EnvoyBuffer value{nullptr, 0};
+    if (envoy_ == nullptr || !envoy_dynamic_module_callback_http_filter_get_attribute_string(
+                                 envoy_, static_cast<int>(attribute), &value) ||
+        value.length == 0)
+      return std::nullopt;
+    return toView(value);
+  }
+
+  std::optional<uint64_t> attributeNumber(Attribute attribute) override {
+    uint64_t value = 0;
+    if (envoy_ == nullptr || !envoy_dynamic_module_callback_http_filter_get_attribute_int(
+                                 envoy_, static_cast<int>(attribute), &value))
+      return std::nullopt;
+    return value;
+  }
+
+  std::optional<bool> attributeFlag(Attribute attribute) override {
+    bool value = false;
+    if (envoy_ == nullptr || !envoy_dynamic_module_callback_http_filter_get_attribute_bool(
+                                 envoy_, static_cast<int>(attribute), &value))
+      return std::nullopt;
+    return value;
+  }
+
+  bool timing(Timing& out) override {
+    if (envoy_ == nullptr || envoy_dynamic_module_callback_http_get_timing_info == nullptr)
+      return false;
+    envoy_dynamic_module_type_timing_info_v2 info{};
+    envoy_dynamic_module_callback_http_get_timing_info(envoy_, &info);
+    static_assert(std::size(info.values_ns) == std::tuple_size_v<Timing>);
+    for (size_t i = 0; i < out.size(); ++i)
+      out[i] = info.has_value[i] ? std::optional(info.values_ns[i]) : std::nullopt;
+    return true;
+  }
+
+  std::optional<std::string_view> directRemoteAddress() override {
+    EnvoyBuffer value{nullptr, 0};
+    if (envoy_ == nullptr ||
+        envoy_dynamic_module_callback_http_get_downstream_direct_remote_address == nullptr ||
+        !envoy_dynamic_module_callback_http_get_downstream_direct_remote_address(envoy_, &value))
+      return std::nullopt;
+    return toView(value);
+  }
+
+  std::optional<MetadataValue> metadata(MetadataSource source, std::string_view ns,
+                                        std::string_view key) override {
+    return envoy_ == nullptr ? std::nullopt : MetadataReader(envoy_, source, ns, key).read();
+  }
+
+  std::vector<std::string> metadataKeys(MetadataSource source, std::string_view ns) override {
+    if (envoy_ == nullptr)
+      return {};
+    const int from = static_cast<int>(source);
+    std::vector<EnvoyBuffer> names(envoy_dynamic_module_callback_http_get_metadata_keys_count(
+        envoy_, from, toModule(ns)));
+    if (names.empty() || !envoy_dynamic_module_callback_http_get_metadata_keys(
+                             envoy_, from, toModule(ns), names.data()))
+      return {};
+    return toStrings(names);
+  }
+
+  std::vector<std::string> metadataNamespaces(MetadataSource source) override {
+    if (envoy_ == nullptr)
+      return {};
+    const int from = static_cast<int>(source);
+    std::vector<EnvoyBuffer> names(
+        envoy_dynamic_module_callback_http_get_metadata_namespaces_count(envoy_, from));
+    if (names.empty() ||
+        !envoy_dynamic_module_callback_http_get_metadata_namespaces(envoy_, from, names.data()))
+      return {};
+    return toStrings(names);
+  }
+
+  std::optional<std::pair<std::string_view, std::string_view>>
+  typedMetadata(MetadataSource source, std::string_view ns) override {
+    EnvoyBuffer type{nullptr, 0};
+    EnvoyBuffer value{nullptr, 0};
+    if (envoy_ == nullptr || envoy_dynamic_module_callback_http_get_typed_metadata == nullptr ||
+        !envoy_dynamic_module_callback_http_get_typed_metadata(envoy_, static_cast<int>(source),
+                                                               toModule(ns), &type, &value))
+      return std::nullopt;
+    return std::pair(toView(type), toView(value));
+  }
+
+  bool setMetadata(std::string_view ns, std::string_view key, const MetadataValue& value) override {
+    return envoy_ == nullptr || writeMetadata(envoy_, ns, key, value);
+  }
+
+  std::optional<std::string_view> filterState(std::string_view key) override {
+    EnvoyBuffer value{nullptr, 0};
+    if (envoy_ == nullptr || !envoy_dynamic_module_callback_http_get_filter_state_typed(
+                                 envoy_, toModule(key), &value))
+      return std::nullopt;
+    return toView(value);
+  }
+
+  FilterStateWrite setFilterState(std::string_view key, std::string_view value,
+                                  bool typed) override {
+    if (envoy_ == nullptr)
+      return FilterStateWrite::Refused;
+    // It would say that all went well.
+    if (!typed && host::release() < 39 && filterState(key))
+      return FilterStateWrite::Exists;
+    const bool done = typed ? envoy_dynamic_module_callback_http_set_filter_state_typed(
+                                  envoy_, toModule(key), toModule(value))
+                            : envoy_dynamic_module_callback_http_set_filter_state_bytes(
+                                  envoy_, toModule(key), toModule(value));
+    return done ? FilterStateWrite::Done : FilterStateWrite::Refused;
+  }
+
+  void clearRouteCache() override {
+    if (envoy_ == nullptr)
+      return;
+    envoy_dynamic_module_callback_http_clear_route_cache(envoy_);
+    // Until somebody asks for the route, its name is the old one's.
+    (void)clusterName();
+  }
+
+  std::optional<std::string_view> clusterName() override {
+    EnvoyBuffer value{nullptr, 0};
+    if (envoy_ == nullptr || !envoy_dynamic_module_callback_http_get_cluster_name(envoy_, &value))
+      return std::nullopt;
+    return toView(value);
+  }
+
+  std::optional<HostCount> hostCount(uint32_t priority) override {
+    HostCount count;
+    if (envoy_ == nullptr ||
+        !envoy_dynamic_module_callback_http_get_cluster_host_count(
+            envoy_, priority, &count.total, &count.healthy, &count.degraded))
+      return std::nullopt;
+    return count;
+  }
+
+  bool setUpstreamHost(std::string_view address, bool strict) override {
+    return envoy_ == nullptr || envoy_dynamic_module_callback_http_set_upstream_override_host(
+                                    envoy_, toModule(address), strict);
+  }
+
   uint32_t workerIndex() override { return workerIndex_; }
 
   void release() override { delete this; }
@@ -370,6 +800,12 @@ uint64_t monotonicNs() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
+uint32_t release() {
+  if (envoy_dynamic_module_callback_log_v2 != nullptr)
+    return 40;
+  return envoy_dynamic_module_callback_http_get_upstream_connection_id != nullptr ? 39 : 38;
+}
+
 uint32_t concurrency() { return envoy_dynamic_module_callback_get_concurrency(); }
 
 bool validating() { return envoy_dynamic_module_callback_is_validation_mode(); }
@@ -479,6 +915,15 @@ FAIRLEAD_EXPORT int envoy_dynamic_module_on_http_filter_response_trailers(void* 
                                                                           const void* filter) {
   return onData("http_filter_response_trailers", envoy, filter, kStopTrailers,
                 [](Stream& stream) { return stream.onTrailers(Direction::Response); });
+}
+
+FAIRLEAD_EXPORT int envoy_dynamic_module_on_http_filter_local_reply(void*, const void* filter,
+                                                                    uint32_t response_code,
+                                                                    EnvoyBuffer details, bool) {
+  onEvent("http_filter_local_reply", filter,
+          [&](Stream& stream) { stream.onLocalReply(response_code, toView(details)); });
+  constexpr int kContinue = 0;
+  return kContinue;
 }
 
 FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_scheduled(void*, const void* filter,

@@ -51,6 +51,8 @@ using envoy_dynamic_module_type_http_callout_init_result = int;
 using envoy_dynamic_module_type_http_callout_result = int;
 using envoy_dynamic_module_type_http_stream_reset_reason = int;
 using envoy_dynamic_module_type_http_filter_stream_reset_reason = int;
+using envoy_dynamic_module_type_attribute_id = int;
+using envoy_dynamic_module_type_metadata_source = int;
 using envoy_dynamic_module_type_on_http_filter_request_headers_status = int;
 using envoy_dynamic_module_type_on_http_filter_request_body_status = int;
 using envoy_dynamic_module_type_on_http_filter_request_trailers_status = int;
@@ -174,6 +176,127 @@ envoy_dynamic_module_callback_http_filter_record_histogram_value(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter, size_t id,
     envoy_dynamic_module_type_module_buffer* label_values, size_t label_values_length,
     uint64_t value);
+
+// --- Facts, metadata, filter state, routing ---
+
+/** 1.40's; all but the first count from the request's start. */
+struct envoy_dynamic_module_type_timing_info_v2 {
+  int64_t values_ns[19];
+  bool has_value[19];
+};
+static_assert(sizeof(envoy_dynamic_module_type_timing_info_v2) == 176);
+
+bool envoy_dynamic_module_callback_http_filter_get_attribute_string(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_attribute_id attribute_id,
+    envoy_dynamic_module_type_envoy_buffer* result);
+bool envoy_dynamic_module_callback_http_filter_get_attribute_int(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_attribute_id attribute_id, uint64_t* result);
+bool envoy_dynamic_module_callback_http_filter_get_attribute_bool(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_attribute_id attribute_id, bool* result);
+/** Since 1.40. */
+__attribute__((weak)) void envoy_dynamic_module_callback_http_get_timing_info(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_timing_info_v2* timing_out);
+/** Since 1.40. */
+__attribute__((weak)) bool envoy_dynamic_module_callback_http_get_downstream_direct_remote_address(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_envoy_buffer* result);
+
+#define FAIRLEAD_METADATA_KEY                                                                      \
+  envoy_dynamic_module_type_http_filter_envoy_ptr filter,                                          \
+      envoy_dynamic_module_type_metadata_source metadata_source,                                   \
+      envoy_dynamic_module_type_module_buffer ns, envoy_dynamic_module_type_module_buffer key
+bool envoy_dynamic_module_callback_http_get_metadata_number(FAIRLEAD_METADATA_KEY, double* result);
+bool envoy_dynamic_module_callback_http_get_metadata_string(
+    FAIRLEAD_METADATA_KEY, envoy_dynamic_module_type_envoy_buffer* result);
+bool envoy_dynamic_module_callback_http_get_metadata_bool(FAIRLEAD_METADATA_KEY, bool* result);
+bool envoy_dynamic_module_callback_http_get_metadata_list_size(FAIRLEAD_METADATA_KEY, size_t* result);
+bool envoy_dynamic_module_callback_http_get_metadata_list_number(FAIRLEAD_METADATA_KEY, size_t index,
+                                                                 double* result);
+bool envoy_dynamic_module_callback_http_get_metadata_list_string(
+    FAIRLEAD_METADATA_KEY, size_t index, envoy_dynamic_module_type_envoy_buffer* result);
+bool envoy_dynamic_module_callback_http_get_metadata_list_bool(FAIRLEAD_METADATA_KEY, size_t index,
+                                                               bool* result);
+#undef FAIRLEAD_METADATA_KEY
+size_t envoy_dynamic_module_callback_http_get_metadata_keys_count(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_metadata_source metadata_source,
+    envoy_dynamic_module_type_module_buffer ns);
+bool envoy_dynamic_module_callback_http_get_metadata_keys(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_metadata_source metadata_source,
+    envoy_dynamic_module_type_module_buffer ns, envoy_dynamic_module_type_envoy_buffer* result);
+size_t envoy_dynamic_module_callback_http_get_metadata_namespaces_count(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_metadata_source metadata_source);
+bool envoy_dynamic_module_callback_http_get_metadata_namespaces(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_metadata_source metadata_source,
+    envoy_dynamic_module_type_envoy_buffer* result);
+/** Since 1.40. */
+__attribute__((weak)) bool envoy_dynamic_module_callback_http_get_typed_metadata(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_metadata_source metadata_source,
+    envoy_dynamic_module_type_module_buffer ns, envoy_dynamic_module_type_envoy_buffer* type_url,
+    envoy_dynamic_module_type_envoy_buffer* value);
+void envoy_dynamic_module_callback_http_set_dynamic_metadata_number(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_module_buffer ns, envoy_dynamic_module_type_module_buffer key,
+    double value);
+void envoy_dynamic_module_callback_http_set_dynamic_metadata_string(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_module_buffer ns, envoy_dynamic_module_type_module_buffer key,
+    envoy_dynamic_module_type_module_buffer value);
+void envoy_dynamic_module_callback_http_set_dynamic_metadata_bool(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_module_buffer ns, envoy_dynamic_module_type_module_buffer key,
+    bool value);
+/** Since 1.40: merges a serialized google.protobuf.Struct. */
+__attribute__((weak)) void envoy_dynamic_module_callback_http_set_dynamic_metadata_struct(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_module_buffer ns,
+    envoy_dynamic_module_type_module_buffer serialized_struct);
+// These append, and make the list.
+bool envoy_dynamic_module_callback_http_add_dynamic_metadata_list_number(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_module_buffer ns, envoy_dynamic_module_type_module_buffer key,
+    double value);
+bool envoy_dynamic_module_callback_http_add_dynamic_metadata_list_string(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_module_buffer ns, envoy_dynamic_module_type_module_buffer key,
+    envoy_dynamic_module_type_module_buffer value);
+bool envoy_dynamic_module_callback_http_add_dynamic_metadata_list_bool(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_module_buffer ns, envoy_dynamic_module_type_module_buffer key,
+    bool value);
+
+bool envoy_dynamic_module_callback_http_set_filter_state_bytes(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_module_buffer key, envoy_dynamic_module_type_module_buffer value);
+bool envoy_dynamic_module_callback_http_set_filter_state_typed(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_module_buffer key, envoy_dynamic_module_type_module_buffer value);
+bool envoy_dynamic_module_callback_http_get_filter_state_typed(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_module_buffer key, envoy_dynamic_module_type_envoy_buffer* result);
+
+void envoy_dynamic_module_callback_http_clear_route_cache(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+bool envoy_dynamic_module_callback_http_get_cluster_name(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_envoy_buffer* result);
+bool envoy_dynamic_module_callback_http_get_cluster_host_count(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, uint32_t priority, size_t* total_count,
+    size_t* healthy_count, size_t* degraded_count);
+bool envoy_dynamic_module_callback_http_set_upstream_override_host(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_module_buffer host, bool strict);
+/** Since 1.39. */
+__attribute__((weak)) uint64_t envoy_dynamic_module_callback_http_get_upstream_connection_id(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter);
 
 // The event hooks that Envoy calls are defined in envoy_abi.cc, in Envoy's order.
 

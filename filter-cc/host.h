@@ -13,12 +13,14 @@
 
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace fairlead {
@@ -82,6 +84,128 @@ public:
                               std::span<const std::string_view> labels) = 0;
 };
 
+/** Facts of an exchange that the proxy has under a number; the values are Envoy's. See HOST_ATTRIBUTE. */
+enum class Attribute : uint8_t {
+  RequestPath = 0,
+  RequestUrlPath = 1,
+  RequestHost = 2,
+  RequestScheme = 3,
+  RequestMethod = 4,
+  RequestReferer = 6,
+  RequestUserAgent = 7,
+  RequestId = 9,
+  RequestProtocol = 10,
+  RequestQuery = 11,
+  RequestSize = 13,
+  RequestTotalSize = 14,
+  ResponseCode = 15,
+  ResponseCodeDetails = 16,
+  ResponseFlags = 17,
+  ResponseGrpcStatus = 18,
+  ResponseSize = 21,
+  ResponseTotalSize = 22,
+  SourceAddress = 24,
+  SourcePort = 25,
+  DestinationAddress = 26,
+  DestinationPort = 27,
+  ConnectionId = 28,
+  ConnectionMtls = 29,
+  ConnectionRequestedServerName = 30,
+  ConnectionTlsVersion = 31,
+  ConnectionSubjectLocalCertificate = 32,
+  ConnectionSubjectPeerCertificate = 33,
+  ConnectionDnsSanLocalCertificate = 34,
+  ConnectionDnsSanPeerCertificate = 35,
+  ConnectionUriSanLocalCertificate = 36,
+  ConnectionUriSanPeerCertificate = 37,
+  ConnectionSha256PeerCertificateDigest = 38,
+  ConnectionTransportFailureReason = 39,
+  ConnectionTerminationDetails = 40,
+  UpstreamAddress = 41,
+  UpstreamPort = 42,
+  UpstreamTlsVersion = 43,
+  UpstreamSubjectLocalCertificate = 44,
+  UpstreamSubjectPeerCertificate = 45,
+  UpstreamDnsSanLocalCertificate = 46,
+  UpstreamDnsSanPeerCertificate = 47,
+  UpstreamUriSanLocalCertificate = 48,
+  UpstreamUriSanPeerCertificate = 49,
+  UpstreamSha256PeerCertificateDigest = 50,
+  UpstreamLocalAddress = 51,
+  UpstreamTransportFailureReason = 52,
+  UpstreamRequestAttemptCount = 53,
+  XdsClusterName = 57,
+  XdsListenerDirection = 59,
+  XdsRouteName = 61,
+  XdsVirtualHostName = 63,
+  XdsFilterChainName = 66,
+  HealthCheck = 67,
+  UpstreamRequestedServerName = 68,
+  XdsVirtualClusterName = 69,
+  UpstreamProtocol = 70,
+};
+
+/** Whose metadata: of the exchange, or of what it was routed to. The values are Envoy's. */
+enum class MetadataSource : uint8_t { Dynamic, Route, Cluster, Host, HostLocality };
+
+/** A value of metadata: what JSON can say. */
+struct MetadataValue {
+  enum class Kind : uint8_t { Null, Text, Number, Flag, List, Object };
+  Kind kind = Kind::Null;
+  std::string text;
+  double number = 0;
+  bool flag = false;
+  /** Of a list and of an object. */
+  std::vector<MetadataValue> items;
+  /** Of an object, one for each item. */
+  std::vector<std::string> keys;
+};
+
+/** What became of a write to the filter state. */
+enum class FilterStateWrite : uint8_t {
+  Done,
+  /** This proxy keeps the value that is there. */
+  Exists,
+  /** No type is known under that key, or it does not take the value; or the key belongs to another life span. */
+  Refused,
+};
+
+/** Before it, Envoy ends when a filter of a cluster's upstream chain clears the route. */
+inline constexpr uint32_t kFirstReroutingRelease = 39;
+
+/** Hosts of a cluster at one priority. */
+struct HostCount {
+  size_t total = 0;
+  size_t healthy = 0;
+  size_t degraded = 0;
+};
+
+/** Points in the life of an exchange, in the order of Envoy's struct. */
+enum class TimePoint : uint8_t {
+  StartUnix,
+  DownstreamConnectionBegin,
+  DownstreamHandshakeStart,
+  DownstreamHandshakeComplete,
+  LastDownstreamHeaderReceived,
+  LastDownstreamByteReceived,
+  UpstreamConnectStart,
+  UpstreamConnectComplete,
+  UpstreamHandshakeComplete,
+  FirstUpstreamByteSent,
+  LastUpstreamByteSent,
+  FirstUpstreamByteReceived,
+  FirstUpstreamBodyByteReceived,
+  LastUpstreamByteReceived,
+  FirstDownstreamByteSent,
+  LastDownstreamByteSent,
+  LastDownstreamAckReceived,
+  RequestComplete,
+  DownstreamConnectionEnd,
+  Count,
+};
+/** Nanoseconds; the first since 1970, the others since the request began. Those of a kept connection are below 0. */
+using Timing = std::array<std::optional<int64_t>, static_cast<size_t>(TimePoint::Count)>;
+
 /**
  * The proxy's side of one HTTP exchange.
  *
@@ -133,6 +257,53 @@ public:
   virtual bool updateMetric(MetricKind kind, MetricChange change, size_t metricId,
                             std::span<const std::string_view> labels, uint64_t value) = 0;
 
+  // --- Facts. Nothing where this proxy, or this exchange, has none. Requires: an attribute of that
+  // type, and of this proxy's release (host::release): others are logged as errors. ---
+
+  /** Also nothing where the text is empty: Envoy has names and addresses that are so. */
+  virtual std::optional<std::string_view> attributeText(Attribute attribute) = 0;
+  virtual std::optional<uint64_t> attributeNumber(Attribute attribute) = 0;
+  virtual std::optional<bool> attributeFlag(Attribute attribute) = 0;
+  /** False where the proxy does not tell. */
+  virtual bool timing(Timing& out) = 0;
+  /** Address and port of the peer, whatever headers say. */
+  virtual std::optional<std::string_view> directRemoteAddress() = 0;
+
+  // --- Metadata and filter state ---
+
+  /** Objects and null cannot be read: they are as if absent. */
+  virtual std::optional<MetadataValue> metadata(MetadataSource source, std::string_view ns,
+                                                std::string_view key) = 0;
+  /** Names of the values in a namespace. */
+  virtual std::vector<std::string> metadataKeys(MetadataSource source, std::string_view ns) = 0;
+  virtual std::vector<std::string> metadataNamespaces(MetadataSource source) = 0;
+  /** The message that is kept beside the values of a namespace: its type and its bytes. */
+  virtual std::optional<std::pair<std::string_view, std::string_view>>
+  typedMetadata(MetadataSource source, std::string_view ns) = 0;
+  /**
+   * Replaces a value of the dynamic metadata. False: this proxy cannot hold such a value, or cannot
+   * put it in the place of the one that is there.
+   */
+  virtual bool setMetadata(std::string_view ns, std::string_view key,
+                           const MetadataValue& value) = 0;
+  /** The object under `key`, in its serialized form. */
+  virtual std::optional<std::string_view> filterState(std::string_view key) = 0;
+  /** Bytes, or with `typed` an object of the type that is registered under that key. */
+  virtual FilterStateWrite setFilterState(std::string_view key, std::string_view value,
+                                          bool typed) = 0;
+
+  // --- Routing ---
+
+  /**
+   * Chooses the route anew, by the request as it is now. Requires: host::release() is
+   * kFirstReroutingRelease or later.
+   */
+  virtual void clearRouteCache() = 0;
+  virtual std::optional<std::string_view> clusterName() = 0;
+  virtual std::optional<HostCount> hostCount(uint32_t priority) = 0;
+  /** Asks for this host of the cluster, `IP:port`; false when there is no IP address. */
+  virtual bool setUpstreamHost(std::string_view address, bool strict) = 0;
+
   /** Which worker this stream is on, from 0. */
   virtual uint32_t workerIndex() = 0;
 
@@ -149,6 +320,8 @@ void log(LogLevel level, std::string_view message, std::string_view file, uint32
 bool logEnabled(LogLevel level);
 /** Nanoseconds of a clock that never goes back. */
 uint64_t monotonicNs();
+/** Which release of Envoy 1 this is or plays, as far as its interface tells: 38, 39, 40. */
+uint32_t release();
 /** Number of workers. Thread: main. */
 uint32_t concurrency();
 /** Whether the proxy only checks its configuration. Thread: main. */

@@ -348,6 +348,138 @@ public:
     return exchange != nullptr;
   }
 
+  std::optional<std::string_view> attributeText(Attribute attribute) override {
+    Exchange* exchange = enter(HostCall::Attribute, "attributeText");
+    return exchange == nullptr ? std::nullopt : exchange->attributeText(attribute);
+  }
+
+  std::optional<uint64_t> attributeNumber(Attribute attribute) override {
+    Exchange* exchange = enter(HostCall::Attribute, "attributeNumber");
+    return exchange == nullptr ? std::nullopt : exchange->attributeNumber(attribute);
+  }
+
+  std::optional<bool> attributeFlag(Attribute attribute) override {
+    Exchange* exchange = enter(HostCall::Attribute, "attributeFlag");
+    if (exchange == nullptr)
+      return std::nullopt;
+    const auto found = exchange->facts_.attributes.find(attribute);
+    if (found != exchange->facts_.attributes.end())
+      return std::get<bool>(found->second);
+    return attribute == Attribute::HealthCheck ? std::optional(false) : std::nullopt;
+  }
+
+  bool timing(Timing& out) override {
+    if (enter(HostCall::Attribute, "timing") == nullptr || host::release() < 40)
+      return false;
+    out[static_cast<size_t>(TimePoint::StartUnix)] = static_cast<int64_t>(kStartNs);
+    return true;
+  }
+
+  std::optional<std::string_view> directRemoteAddress() override {
+    Exchange* exchange = enter(HostCall::Attribute, "directRemoteAddress");
+    return exchange == nullptr || host::release() < 40
+               ? std::nullopt
+               : exchange->attributeText(Attribute::SourceAddress);
+  }
+
+  std::optional<MetadataValue> metadata(MetadataSource source, std::string_view ns,
+                                        std::string_view key) override {
+    const ExchangeFacts::Values* values = valuesOf(source, ns);
+    if (values == nullptr)
+      return std::nullopt;
+    const auto found = values->find(key);
+    using Kind = MetadataValue::Kind;
+    if (found == values->end() || found->second.kind == Kind::Object ||
+        found->second.kind == Kind::Null)
+      return std::nullopt;
+    MetadataValue value = found->second;
+    for (MetadataValue& item : value.items) {
+      if (item.kind == Kind::Object || item.kind == Kind::List)
+        item = MetadataValue();
+    }
+    return value;
+  }
+
+  std::vector<std::string> metadataKeys(MetadataSource source, std::string_view ns) override {
+    std::vector<std::string> names;
+    if (const ExchangeFacts::Values* values = valuesOf(source, ns)) {
+      for (const auto& [name, value] : *values)
+        names.push_back(name);
+    }
+    return names;
+  }
+
+  std::vector<std::string> metadataNamespaces(MetadataSource source) override {
+    std::vector<std::string> names;
+    if (const Exchange* exchange = enter(HostCall::Metadata, "metadataNamespaces")) {
+      for (const auto& [name, values] : exchange->facts_.metadata[static_cast<size_t>(source)])
+        names.push_back(name);
+    }
+    return names;
+  }
+
+  std::optional<std::pair<std::string_view, std::string_view>>
+  typedMetadata(MetadataSource, std::string_view) override {
+    enter(HostCall::Metadata, "typedMetadata");
+    return std::nullopt;
+  }
+
+  bool setMetadata(std::string_view ns, std::string_view key, const MetadataValue& value) override {
+    Exchange* exchange = enter(HostCall::SetMetadata, "setMetadata");
+    using Kind = MetadataValue::Kind;
+    const auto isFlat = [](const MetadataValue& item) {
+      return item.kind == Kind::Text || item.kind == Kind::Number || item.kind == Kind::Flag;
+    };
+    if (exchange == nullptr)
+      return true;
+    ExchangeFacts::Values& values = exchange->facts_.metadata[0][std::string(ns)];
+    // Before 1.40 a list is appended to, so it cannot replace anything.
+    const bool fits = isFlat(value) || host::release() >= 40 ||
+                      (value.kind == Kind::List && !value.items.empty() && !values.contains(key) &&
+                       std::all_of(value.items.begin(), value.items.end(), isFlat));
+    if (fits)
+      values.insert_or_assign(std::string(key), value);
+    return fits;
+  }
+
+  std::optional<std::string_view> filterState(std::string_view key) override {
+    Exchange* exchange = enter(HostCall::FilterState, "filterState");
+    if (exchange == nullptr)
+      return std::nullopt;
+    const auto found = exchange->facts_.filterState.find(key);
+    return found == exchange->facts_.filterState.end()
+               ? std::nullopt
+               : std::optional(exchange->loans_[0].lend(found->second));
+  }
+
+  FilterStateWrite setFilterState(std::string_view key, std::string_view value,
+                                  bool typed) override {
+    Exchange* exchange = enter(HostCall::SetFilterState, "setFilterState");
+    return exchange == nullptr ? FilterStateWrite::Refused
+                               : exchange->setFilterState(key, value, typed);
+  }
+
+  void clearRouteCache() override { enter(HostCall::ClearRouteCache, "clearRouteCache"); }
+
+  std::optional<std::string_view> clusterName() override {
+    Exchange* exchange = enter(HostCall::Cluster, "clusterName");
+    return exchange == nullptr || !exchange->facts_.cluster
+               ? std::nullopt
+               : std::optional(exchange->loans_[0].lend(*exchange->facts_.cluster));
+  }
+
+  std::optional<HostCount> hostCount(uint32_t priority) override {
+    const Exchange* exchange = enter(HostCall::Cluster, "hostCount");
+    if (exchange == nullptr || !exchange->facts_.cluster || priority > 0)
+      return std::nullopt;
+    return exchange->facts_.hosts;
+  }
+
+  bool setUpstreamHost(std::string_view address, bool) override {
+    Exchange* exchange = enter(HostCall::SetUpstreamHost, "setUpstreamHost");
+    return exchange == nullptr || exchange->setUpstreamHost(address);
+  }
+
   uint32_t workerIndex() override {
     Exchange* exchange = enter(HostCall::WorkerIndex, "workerIndex");
     return exchange == nullptr ? 0 : exchange->options_.workerIndex;
@@ -372,6 +504,15 @@ private:
     else
       exchange_->countCall(call);
     return exchange_;
+  }
+
+  const ExchangeFacts::Values* valuesOf(MetadataSource source, std::string_view ns) {
+    const Exchange* exchange = enter(HostCall::Metadata, "metadata");
+    if (exchange == nullptr)
+      return nullptr;
+    const auto& namespaces = exchange->facts_.metadata[static_cast<size_t>(source)];
+    const auto found = namespaces.find(ns);
+    return found == namespaces.end() ? nullptr : &found->second;
   }
 
   FakeEnvoy& envoy_;
@@ -506,6 +647,12 @@ uint64_t monotonicNs() {
   return envoy == nullptr ? kStartNs : envoy->nowNs();
 }
 
+uint32_t release() {
+  const FakeEnvoy* envoy = FakeEnvoy::current();
+  return 38 + static_cast<uint32_t>(envoy == nullptr ? EnvoyRelease::V1_40
+                                                     : envoy->options().release);
+}
+
 uint32_t concurrency() {
   const FakeEnvoy* envoy = FakeEnvoy::current();
   return envoy == nullptr ? 1 : envoy->options().concurrency;
@@ -540,7 +687,7 @@ std::optional<std::string> Received::header(std::string_view name) const {
 
 Exchange::Exchange(FakeEnvoy& envoy, const FilterConfig& config, const ExchangeOptions& options)
     : envoy_(envoy), options_(options), id_(envoy.nextExchangeId_++),
-      filter_(new FakeStream(envoy, *this, config)) {
+      filter_(new FakeStream(envoy, *this, config)), facts_(options.facts) {
   envoy_.exchanges_.emplace(id_, this);
 }
 
@@ -713,6 +860,8 @@ void Exchange::deliverHeaders(Direction direction, const Frame& frame) {
     readRequest(frame.headers);
   else
     map(HeaderMap::Response).emplace(HeaderMap::Response, frame.headers);
+  if (direction == Direction::Response)
+    responseCode_ = Received{frame.headers, {}, {}}.status();
   flow(direction).endSeen = frame.endStream;
   HookCall call{HookCall::Kind::Headers, direction, frame.endStream};
   const uint32_t replies = replies_;
@@ -853,7 +1002,7 @@ Exchange::Reply Exchange::makeReply(uint32_t status, const HeaderList& headers,
   FakeHeaderMap map(HeaderMap::Response, {{":status", std::to_string(status)}});
   for (const auto& [name, value] : headers)
     map.add(name, value);
-  Reply reply{{}, std::string(body), std::string(details)};
+  Reply reply{status, {}, std::string(body), std::string(details)};
   if (isGrpc_) {
     map.setInPlace(":status", "200");
     map.setInPlace("content-type", "application/grpc");
@@ -879,6 +1028,8 @@ void Exchange::reply(Reply reply, bool ours) {
   const FakeEnvoy::Turn turn(envoy_);
   if (complete_)
     return;
+  HookCall call{HookCall::Kind::LocalReply, Direction::Response};
+  hook(call, [&](Stream& stream) { stream.onLocalReply(reply.status, reply.details); });
   details_ = reply.details;
   flow(Direction::Request).aborted = true;
   if (atClient_.starts > 0) {
@@ -1149,6 +1300,87 @@ void Exchange::resetCallout(uint64_t calloutId) {
   calloutReset(calloutId);
 }
 
+std::optional<std::string> Exchange::requestText(Attribute attribute) const {
+  const auto& request = maps_[static_cast<size_t>(HeaderMap::Request)];
+  const auto first = [&](std::string_view name) -> std::optional<std::string> {
+    const auto value = request ? request->first(name) : std::nullopt;
+    return value ? std::optional<std::string>(*value) : std::nullopt;
+  };
+  const std::string path = first(":path").value_or("");
+  const size_t query = path.find('?');
+  switch (attribute) {
+  case Attribute::RequestPath:
+    return first(":path");
+  case Attribute::RequestUrlPath:
+    return path.empty() ? std::nullopt : std::optional(path.substr(0, query));
+  case Attribute::RequestQuery:
+    return query == std::string::npos ? std::nullopt : std::optional(path.substr(query + 1));
+  case Attribute::RequestHost:
+    return first(":authority");
+  case Attribute::RequestScheme:
+    return first(":scheme");
+  case Attribute::RequestMethod:
+    return first(":method");
+  case Attribute::RequestReferer:
+    return first("referer");
+  case Attribute::RequestUserAgent:
+    return first("user-agent");
+  case Attribute::RequestId:
+    return first("x-request-id");
+  case Attribute::RequestProtocol:
+    return "HTTP/1.1";
+  case Attribute::ResponseCodeDetails:
+    if (!details_.empty())
+      return details_;
+    return responseCode_ ? std::optional("via_upstream") : std::nullopt;
+  default:
+    return std::nullopt;
+  }
+}
+
+std::optional<std::string_view> Exchange::attributeText(Attribute attribute) {
+  const auto found = facts_.attributes.find(attribute);
+  const std::optional<std::string> text = found == facts_.attributes.end()
+                                              ? requestText(attribute)
+                                              : std::get<std::string>(found->second);
+  return text && !text->empty() ? std::optional(loans_[0].lend(*text)) : std::nullopt;
+}
+
+std::optional<uint64_t> Exchange::attributeNumber(Attribute attribute) {
+  const auto found = facts_.attributes.find(attribute);
+  if (found != facts_.attributes.end())
+    return std::get<uint64_t>(found->second);
+  if (attribute == Attribute::ResponseCode)
+    return atClient_.starts > 0 ? atClient_.status() : responseCode_;
+  return std::nullopt;
+}
+
+FilterStateWrite Exchange::setFilterState(std::string_view key, std::string_view value,
+                                          bool typed) {
+  const auto found = facts_.filterState.find(key);
+  // Types are those of Envoy's extensions, of which there are none here.
+  if (typed)
+    return FilterStateWrite::Refused;
+  if (found != facts_.filterState.end() && envoy_.options_.release == EnvoyRelease::V1_38)
+    return FilterStateWrite::Exists;
+  facts_.filterState.insert_or_assign(std::string(key), std::string(value));
+  return FilterStateWrite::Done;
+}
+
+bool Exchange::setUpstreamHost(std::string_view address) {
+  // An IPv4 address, or an IPv6 one in brackets, with a port behind.
+  const std::string_view host = address.substr(0, address.rfind(':'));
+  const auto isOf = [](std::string_view text, std::string_view characters) {
+    return !text.empty() && text.find_first_not_of(characters) == std::string_view::npos;
+  };
+  const bool fits = isOf(host, "0123456789.") ||
+                    (host.starts_with('[') && host.ends_with(']') &&
+                     isOf(host.substr(1, host.size() - 2), "0123456789abcdefABCDEF:."));
+  if (fits)
+    upstreamHost_ = address;
+  return fits;
+}
+
 void Exchange::wakeAt(uint64_t deadlineNs) {
   if (wakeEvent_)
     envoy_.events_.erase(*std::exchange(wakeEvent_, std::nullopt));
@@ -1343,6 +1575,8 @@ ExchangeResult runExchange(FakeEnvoy& envoy, const FilterConfig& config, const E
   result.client = exchange.atClient();
   result.callouts = exchange.callouts();
   result.details = exchange.details();
+  result.facts = exchange.facts();
+  result.upstreamHost = exchange.upstreamHost();
   return result;
 }
 

@@ -27,6 +27,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "filter-cc/headers.h"
@@ -301,6 +302,14 @@ enum class HostCall : uint8_t {
   ResetCallout,
   WakeAt,
   UpdateMetric,
+  Attribute,
+  Metadata,
+  SetMetadata,
+  FilterState,
+  SetFilterState,
+  ClearRouteCache,
+  Cluster,
+  SetUpstreamHost,
   WorkerIndex,
   Release,
   Count,
@@ -308,7 +317,7 @@ enum class HostCall : uint8_t {
 
 /** One hook, as a probe sees it: the core has answered, Envoy has not acted yet. */
 struct HookCall {
-  enum class Kind : uint8_t { Headers, Body, Trailers, Wake, Callout, Complete };
+  enum class Kind : uint8_t { Headers, Body, Trailers, Wake, Callout, LocalReply, Complete };
   Kind kind;
   Direction direction = Direction::Request;
   bool endStream = false;
@@ -316,6 +325,20 @@ struct HookCall {
   HeadersStatus headers = HeadersStatus::Continue;
   BodyStatus body = BodyStatus::Continue;
   TrailersStatus trailers = TrailersStatus::Continue;
+};
+
+/** What Envoy knows of an exchange beside its messages: route, cluster, connection, metadata. */
+struct ExchangeFacts {
+  using Values = std::map<std::string, MetadataValue, std::less<>>;
+  using Namespaces = std::map<std::string, Values, std::less<>>;
+
+  /** Beside those that follow from the messages. */
+  std::map<Attribute, std::variant<std::string, uint64_t, bool>> attributes;
+  /** By MetadataSource. */
+  std::array<Namespaces, 5> metadata;
+  std::map<std::string, std::string, std::less<>> filterState;
+  std::optional<std::string> cluster;
+  HostCount hosts;
 };
 
 struct ExchangeOptions {
@@ -326,6 +349,7 @@ struct ExchangeOptions {
   bool holdResponse = false;
   /** The client leaves before the first event that comes after so many hooks. */
   uint32_t clientLeavesAfterHooks = UINT32_MAX;
+  ExchangeFacts facts;
 };
 
 /**
@@ -404,6 +428,11 @@ public:
   const std::string& details() const { return details_; }
   uint64_t id() const { return id_; }
 
+  /** What it knows by now, the filter's writes included. */
+  const ExchangeFacts& facts() const { return facts_; }
+  /** The host that the filter asked for. */
+  const std::optional<std::string>& upstreamHost() const { return upstreamHost_; }
+
   /** The core's side. Null once Envoy has destroyed the filter. */
   Stream* stream();
   HostStream* host();
@@ -448,6 +477,8 @@ private:
   };
 
   struct Reply {
+    /** What whoever replies asks for; a gRPC client sees 200. */
+    uint32_t status;
     HeaderList headers;
     std::string body;
     std::string details;
@@ -517,6 +548,11 @@ private:
                             std::string_view body, uint64_t& calloutId);
   void resetCallout(uint64_t calloutId);
   void wakeAt(uint64_t deadlineNs);
+  std::optional<std::string_view> attributeText(Attribute attribute);
+  std::optional<uint64_t> attributeNumber(Attribute attribute);
+  std::optional<std::string> requestText(Attribute attribute) const;
+  FilterStateWrite setFilterState(std::string_view key, std::string_view value, bool typed);
+  bool setUpstreamHost(std::string_view address);
 
   void violate(const std::string& what);
 
@@ -536,6 +572,10 @@ private:
   Received atClient_;
   std::optional<Reply> prepared_;
   std::string details_;
+  ExchangeFacts facts_;
+  /** Of the response that came last, before our filter wrote to it. */
+  std::optional<uint64_t> responseCode_;
+  std::optional<std::string> upstreamHost_;
   /** The wake that was asked for. */
   std::optional<FakeEnvoy::Events::iterator> wakeEvent_;
   bool upstreamEnded_ = false;
@@ -597,6 +637,8 @@ struct ExchangeResult {
   Received client;
   std::vector<Callout> callouts;
   std::string details;
+  ExchangeFacts facts;
+  std::optional<std::string> upstreamHost;
   uint64_t elapsedNs = 0;
   /** How many hooks were called. */
   uint32_t hooks = 0;

@@ -75,12 +75,19 @@ constexpr LazyGlobal kLazyGlobals[] = {
 struct ClassRow {
   const char* name;
   JSValue (*define)(Runtime&);
+  const JSClassExoticMethods* methods = nullptr;
 };
 constexpr ClassRow kClasses[] = {
     {"Headers", defineHeaders},
     {"Request", defineRequest},
     {"Response", defineResponse},
     {"Context", defineContext},
+    {"Attributes", defineAttributes, &kAttributesMethods},
+    {"Connection", defineConnection},
+    {"Metadata", defineMetadata},
+    {"FilterState", defineFilterState},
+    {"Route", defineRoute},
+    {"Cluster", defineCluster},
     {"Iterator", definePairIterator},
     {"URL", defineURL},
     {"URLSearchParams", defineURLSearchParams},
@@ -91,6 +98,11 @@ constexpr ClassRow kClasses[] = {
     {"Histogram", defineHistogram},
 };
 static_assert(std::size(kClasses) == static_cast<size_t>(HostClass::Count));
+
+/** The stream's own objects are for the script to read: what it wants to keep goes into its state. */
+constexpr bool isClosed(HostClass cls) {
+  return cls >= HostClass::Context && cls <= HostClass::Cluster;
+}
 
 void finalizeNative(JSRuntime* engine, JSValueConst value) {
   JSClassID id;
@@ -301,6 +313,8 @@ bool Runtime::defineClasses() {
     definition.class_name = kClasses[i].name;
     definition.finalizer = finalizeNative;
     definition.gc_mark = markNative;
+    // The engine does not write to it.
+    definition.exotic = const_cast<JSClassExoticMethods*>(kClasses[i].methods);
     if (JS_NewClass(engine_->raw(), classIds_[i], &definition) < 0)
       return false;
   }
@@ -711,8 +725,7 @@ js::Value Runtime::lend(HostClass cls, NativeData& data) {
     // Here, for nothing may fail when a stream ends.
     spare.reserve(kMaxSpare);
     js::Value object = bind::wrap(*this, cls, &data);
-    // The stream's own object is for the script to read: what it wants to keep goes into its state.
-    if (cls == HostClass::Context && !object.isException())
+    if (isClosed(cls) && !object.isException())
       JS_PreventExtensions(ctx(), object.get());
     return object;
   }
@@ -727,7 +740,7 @@ void Runtime::giveBack(HostClass cls, js::Value object) {
     return;
   JS_SetOpaque(object.get(), nullptr);
   std::vector<js::Value>& spare = spare_[static_cast<size_t>(cls)];
-  if (spare.size() < kMaxSpare && js::isAsMade(ctx(), object.get(), cls != HostClass::Context))
+  if (spare.size() < kMaxSpare && js::isAsMade(ctx(), object.get(), !isClosed(cls)))
     spare.push_back(std::move(object));
 }
 

@@ -43,6 +43,9 @@ constexpr ContractRow kContractRows[] = {
 #define HOST_headers
 #define HOST_message
 #define HOST_stream
+#define HOST_facts
+#define HOST_metadata
+#define HOST_routing
 #define HOST_fetch
 #define HOST_timers
 #define HOST_once
@@ -64,6 +67,7 @@ constexpr ContractRow kContractRows[] = {
 #define HOST_GETSET(...) {"GETSET " #__VA_ARGS__, {}, {}},
 #define HOST_ALIAS(...) {"ALIAS " #__VA_ARGS__, {}, {}},
 #define HOST_CONST(...) {"CONST " #__VA_ARGS__, {}, {}},
+#define HOST_ATTRIBUTE(...) {"ATTRIBUTE " #__VA_ARGS__, {}, {}},
 #include "sdk-types/host_api.def"
 };
 

@@ -4,6 +4,7 @@
 #include "filter-cc/stream.h"
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "filter-cc/events.h"
@@ -106,6 +107,8 @@ HeadersStatus Stream::onHeaders(Direction direction, bool endStream) {
     if (replied_)
       return HeadersStatus::Continue;
   }
+  if (direction == Direction::Request && !config_.config.clusterHeader.empty())
+    dropClusterHeader();
   HookRun& hook = run(direction);
   hook.hasBody = !endStream;
   if (!config_.script->hasHook(hookOf(direction)) || failed_ || ended_) {
@@ -428,6 +431,46 @@ void Stream::sendReply(uint32_t status, std::span<const HeaderField> headers, st
                      details);
 }
 
+// --- Routing, and answers of others ---
+
+void Stream::dropClusterHeader() {
+  const std::string& name = config_.config.clusterHeader;
+  if (!host_.header(HeaderMap::Request, name, 0))
+    return;
+  host_.removeHeader(HeaderMap::Request, name);
+  host_.clearRouteCache();
+}
+
+void Stream::clearRouteCache() {
+  rare().routeCleared = true;
+  host_.clearRouteCache();
+}
+
+void Stream::chooseCluster(std::string_view name) {
+  if (name.empty())
+    removeHeader(HeaderMap::Request, config_.config.clusterHeader);
+  else
+    setHeader(HeaderMap::Request, config_.config.clusterHeader, name);
+  clearRouteCache();
+}
+
+void Stream::onLocalReply(uint32_t status, std::string_view details) {
+  const Script& script = *config_.script;
+  if (answered() || ended_)
+    return;
+  if (script.hasHook(Hook::OnResponse) || script.hasHook(Hook::OnLog))
+    rare().localReply = {status, std::string(details)};
+  if (config_.config.clusterHeader.empty() || details != "cluster_not_found")
+    return;
+  const std::optional<HeaderLookup> chosen =
+      host_.header(HeaderMap::Request, config_.config.clusterHeader, 0);
+  if (chosen && countLogLine())
+    log(LogLevel::Warn,
+        std::string(errorName(ErrorCode::E_CLUSTER_UNKNOWN)) + ": " +
+            errorMessage(ErrorCode::E_CLUSTER_UNKNOWN, {chosen->value}),
+        {}, 0);
+}
+
 // --- Failures ---
 
 void Stream::fail(Cause cause, Error error) {
@@ -582,6 +625,8 @@ void Stream::restoreHeaders(HeaderMap map) {
       host_.addHeader(map, saved.name, saved.values[i]);
   }
   rare().saved.clear();
+  if (map == HeaderMap::Request && rare().routeCleared)
+    host_.clearRouteCache();
 }
 
 // --- Time ---
@@ -716,6 +761,10 @@ void Stream::killHandles() {
   state_.reset();
   if (rare_ == nullptr)
     return;
+  for (auto& part : rare_->parts) {
+    if (part)
+      runtime_->giveBack(part->cls, std::move(part->object));
+  }
   rare_->signal.reset();
   rare_->abortSignal.reset();
   rare_->timers.clear();
@@ -776,6 +825,44 @@ HeadersData* Stream::responseHeaders() {
     response_->headers = runtime_->lend(HostClass::Headers, *responseHeaders_);
   }
   return response_->headers.isException() ? nullptr : &*responseHeaders_;
+}
+
+namespace {
+
+std::pair<HostClass, std::unique_ptr<NativeData>> newPart(Stream& stream, Part part) {
+  const auto make = [&]<class Data>(std::type_identity<Data>) {
+    return std::pair(Data::kClass, std::unique_ptr<NativeData>(std::make_unique<Data>(stream, part)));
+  };
+  switch (part) {
+  case Part::Attributes:
+    return make(std::type_identity<AttributesData>());
+  case Part::Connection:
+    return make(std::type_identity<ConnectionData>());
+  case Part::FilterState:
+    return make(std::type_identity<FilterStateData>());
+  case Part::Route:
+    return make(std::type_identity<RouteData>());
+  case Part::Cluster:
+    return make(std::type_identity<ClusterData>());
+  default:
+    return make(std::type_identity<MetadataData>());
+  }
+}
+
+}  // namespace
+
+JSValueConst Stream::partObject(Part part) {
+  auto& parts = rare().parts;
+  parts.resize(static_cast<size_t>(Part::Count));
+  auto& slot = parts[static_cast<size_t>(part)];
+  if (!slot) {
+    auto [cls, data] = newPart(*this, part);
+    js::Value object = runtime_->lend(cls, *data);
+    if (object.isException())
+      return JS_EXCEPTION;
+    slot.emplace(Rare::PartObject{cls, std::move(data), std::move(object)});
+  }
+  return slot->object.get();
 }
 
 JSValueConst Stream::signalObject() {

@@ -27,6 +27,7 @@
 
 #include "filter-cc/bind.h"
 #include "filter-cc/console.h"
+#include "filter-cc/facts.h"
 #include "filter-cc/headers.h"
 #include "filter-cc/host.h"
 #include "filter-cc/message.h"
@@ -46,6 +47,7 @@ std::string_view causeName(Cause cause);
 inline constexpr uint32_t kMaxTimers = 64;
 inline constexpr uint32_t kMaxLogLines = 100;
 inline constexpr uint32_t kMaxHeaderWrites = 256;
+inline constexpr uint32_t kMaxMetadataWrites = 64;
 /** An answer that says it is no longer than this is given when it is whole. */
 inline constexpr size_t kShortFetchBodyBytes = size_t{16} * 1024;
 /** The largest answer of a fetch. */
@@ -59,6 +61,12 @@ public:
   explicit ContextData(Stream& stream) : stream(stream) {}
   void finalize(JSRuntime*) override {}
   Stream& stream;
+};
+
+/** An answer that Envoy or another filter has made. */
+struct LocalReply {
+  uint32_t status = 0;
+  std::string details;
 };
 
 /** A timer of the script, or the end of a fetch's patience. */
@@ -122,6 +130,8 @@ public:
   void onCalloutReset(uint64_t calloutId);
   /** The time of wakeAt has come. */
   void onWake();
+  /** The host answers by itself: for us, for another filter, or because it has to. */
+  void onLocalReply(uint32_t status, std::string_view details);
   /** The exchange is over; its data can still be read. */
   void onComplete();
 
@@ -153,6 +163,16 @@ public:
   void setHeader(HeaderMap map, std::string_view name, std::string_view value);
   void addHeader(HeaderMap map, std::string_view name, std::string_view value);
   void removeHeader(HeaderMap map, std::string_view name);
+  /** Counts one write of metadata or filter state; false past the cap. */
+  bool countMetadataWrite() { return rare().metadataWrites++ < kMaxMetadataWrites; }
+  /** Has the route chosen anew. Requires: writable(Request). */
+  void clearRouteCache();
+  /** Names the cluster, or with an empty name none. Requires: writable(Request), a cluster_header. */
+  void chooseCluster(std::string_view name);
+  /** The answer that somebody else has made; null when there is none. */
+  const LocalReply* localReply() const {
+    return rare_ != nullptr && rare_->localReply ? &*rare_->localReply : nullptr;
+  }
   /** Counts one log line; false past the cap. */
   bool countLogLine() { return logLines_++ < kMaxLogLines; }
   ConsoleState& console() { return rare().console; }
@@ -173,6 +193,7 @@ public:
   HeadersData* requestHeaders();
   HeadersData* responseHeaders();
   JSValueConst signalObject();
+  JSValueConst partObject(Part part);
   js::Value& state() { return state_; }
   /** One line in Envoy's log, with the filter's name and the request's id. */
   void log(LogLevel level, std::string_view text, std::string_view file, uint32_t line);
@@ -258,6 +279,16 @@ private:
     std::vector<Timer> timers;
     std::vector<std::unique_ptr<Fetch>> fetches;
     bool waitsOnce = false;
+    // Parts of `ctx`, by their numbers.
+    struct PartObject {
+      HostClass cls;
+      std::unique_ptr<NativeData> data;
+      js::Value object;
+    };
+    std::vector<std::optional<PartObject>> parts;
+    std::optional<LocalReply> localReply;
+    uint32_t metadataWrites = 0;
+    bool routeCleared = false;
     // For `on_error: open` alone.
     std::vector<SavedHeader> saved;
   };
@@ -286,6 +317,8 @@ private:
   bool failsOpen() const { return config_.config.onError.mode == OnError::Mode::Open; }
   /** Nothing of the request goes on: it has been answered, or its stream reset. */
   bool answered() const { return replied_ || (failed_ && !failsOpen()); }
+  /** The header that chooses the cluster is ours alone: a client's goes, and with it the route it chose. */
+  void dropClusterHeader();
   void saveHeader(HeaderMap map, std::string_view name);
   void restoreHeaders(HeaderMap map);
   void goOnAsItCame();

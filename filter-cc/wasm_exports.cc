@@ -25,7 +25,11 @@
 //     upstream: { kind, headers, frames, trailers?, endWithLastFrame, delayMs, early },
 //     clusters: { name: [ { method?, path?, times?, kind, headers, frames, trailers, delayMs,
 //                           frameDelayMs } ] },
+//     facts: { attributes: { name: value }, metadata: [ { namespace: { key: value } } ],
+//              filterState: { key: text }, cluster?: { name, total, healthy, degraded } },
 //     clientLeavesAtMs?, bufferLimitBytes }
+//
+// facts.metadata is a list by MetadataSource; its values are what JSON can say.
 //
 // upstream.kind: answer localReply earlierReply disconnect silent (UpstreamBehavior::Kind). A call
 // to a cluster gets the first entry that fits its method and path, 404 without one; its kind:
@@ -35,7 +39,9 @@
 //
 // No exceptions and no threads. A request that is not as described gives E_EMULATOR_REQUEST.
 
+#include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
@@ -239,6 +245,12 @@ public:
       return 0;
     }
     return static_cast<uint64_t>(number);
+  }
+
+  double real(const js::Value& value) {
+    double number = 0;
+    JS_ToFloat64(ctx(), &number, value.get());
+    return number;
   }
 
   bool boolean(const js::Value& value, const std::string& path) {
@@ -446,6 +458,134 @@ Emulator& emulator() {
   return instance;
 }
 
+// --- Facts ---
+
+#define HOST_CONTRACT(version)
+#define HOST_OBJECT(...)
+#define HOST_GET(...)
+#define HOST_ATTRIBUTE(cls, name, type, id, release, since) {name, Attribute::id},
+#define HOST_facts
+constexpr std::pair<std::string_view, Attribute> kAttributes[] = {
+#include "sdk-types/host_api.def"
+};
+#undef HOST_CONTRACT
+#undef HOST_OBJECT
+#undef HOST_GET
+#undef HOST_ATTRIBUTE
+
+MetadataValue readMetadata(Reader& reader, const js::Value& value, const std::string& path) {
+  using Kind = MetadataValue::Kind;
+  MetadataValue out;
+  if (value.isNull())
+    return out;
+  if (JS_IsBool(value.get())) {
+    out.kind = Kind::Flag;
+    out.flag = reader.boolean(value, path);
+  } else if (JS_IsNumber(value.get())) {
+    out.kind = Kind::Number;
+    out.number = reader.real(value);
+  } else if (value.isString()) {
+    out.kind = Kind::Text;
+    out.text = reader.text(value, path);
+  } else if (JS_IsArray(value.get())) {
+    out.kind = Kind::List;
+    reader.each(value, path, [&](const js::Value& item, const std::string& where) {
+      out.items.push_back(readMetadata(reader, item, where));
+    });
+  } else {
+    out.kind = Kind::Object;
+    reader.eachMember(value, path,
+                      [&](const std::string& name, const js::Value& item, const std::string& where) {
+                        out.keys.push_back(name);
+                        out.items.push_back(readMetadata(reader, item, where));
+                      });
+  }
+  return out;
+}
+
+std::string jsonMetadata(const MetadataValue& value) {
+  using Kind = MetadataValue::Kind;
+  switch (value.kind) {
+  case Kind::Null:
+    return "null";
+  case Kind::Flag:
+    return jsonBool(value.flag);
+  case Kind::Number: {
+    char digits[32];
+    std::snprintf(digits, sizeof digits, "%.17g", value.number);
+    return digits;
+  }
+  case Kind::Text:
+    return jsonText(value.text);
+  case Kind::List:
+    return jsonList(value.items, jsonMetadata);
+  case Kind::Object:
+    break;
+  }
+  std::string out = "{";
+  for (size_t i = 0; i < value.items.size(); ++i)
+    out += (i == 0 ? "" : ",") + jsonText(value.keys[i]) + ":" + jsonMetadata(value.items[i]);
+  return out + '}';
+}
+
+/** A map as an object. */
+template <class Map, class Write> std::string jsonMap(const Map& map, Write&& write) {
+  std::string out = "{";
+  for (const auto& [name, value] : map)
+    out += (out.size() > 1 ? "," : "") + jsonText(name) + ":" + write(value);
+  return out + '}';
+}
+
+ExchangeFacts readFacts(Reader& reader, const js::Value& value) {
+  ExchangeFacts facts;
+  reader.eachMember(
+      reader.member(value, "attributes"), "facts.attributes",
+      [&](const std::string& name, const js::Value& fact, const std::string& path) {
+        const auto* found = std::find_if(std::begin(kAttributes), std::end(kAttributes),
+                                         [&](const auto& row) { return row.first == name; });
+        if (found == std::end(kAttributes))
+          reader.fail(path, "the name of an attribute");
+        else if (JS_IsBool(fact.get()))
+          facts.attributes.emplace(found->second, reader.boolean(fact, path));
+        else if (JS_IsNumber(fact.get()))
+          facts.attributes.emplace(found->second, reader.number(fact, path));
+        else
+          facts.attributes.emplace(found->second, reader.text(fact, path));
+      });
+  size_t source = 0;
+  reader.each(reader.member(value, "metadata"), "facts.metadata",
+              [&](const js::Value& namespaces, const std::string& path) {
+                if (source == facts.metadata.size())
+                  return reader.fail(path, "absent");
+                auto& target = facts.metadata[source++];
+                reader.eachMember(namespaces, path,
+                                  [&](const std::string& ns, const js::Value& values,
+                                      const std::string& inNs) {
+                                    auto& keys = target[ns];
+                                    reader.eachMember(values, inNs,
+                                                      [&](const std::string& key, const js::Value& item,
+                                                          const std::string& where) {
+                                                        keys.emplace(key,
+                                                                     readMetadata(reader, item, where));
+                                                      });
+                                  });
+              });
+  reader.eachMember(reader.member(value, "filterState"), "facts.filterState",
+                    [&](const std::string& key, const js::Value& text, const std::string& path) {
+                      facts.filterState.emplace(key, reader.text(text, path));
+                    });
+  const js::Value cluster = reader.member(value, "cluster");
+  if (!cluster.isUndefined()) {
+    const auto count = [&](const char* key) {
+      return static_cast<size_t>(
+          reader.number(reader.member(cluster, key), std::string("facts.cluster.") + key));
+    };
+    facts.cluster = reader.text(reader.member(cluster, "name"), "facts.cluster.name");
+    facts.hosts = {count("total"), count("healthy"), count("degraded")};
+  }
+  return facts;
+}
+
 ExchangePlan readPlan(Reader& reader, FakeEnvoy& envoy) {
   const js::Value& root = reader.root();
   ExchangePlan plan;
@@ -465,6 +605,7 @@ ExchangePlan readPlan(Reader& reader, FakeEnvoy& envoy) {
                       });
                       envoy.setCluster(name, answerBy(std::move(routes), failing));
                     });
+  plan.options.facts = readFacts(reader, reader.member(root, "facts"));
   const js::Value leaves = reader.member(root, "clientLeavesAtMs");
   if (!leaves.isUndefined())
     plan.clientLeavesAtMs = reader.number(leaves, "clientLeavesAtMs");
@@ -560,6 +701,14 @@ uint8_t* fairlead_exchange(uint32_t handle, const char* request, size_t length) 
                                      {"upstream", jsonReceived(result.upstream)},
                                      {"client", jsonReceived(result.client)},
                                      {"callouts", jsonList(result.callouts, jsonCallout)},
+                                     {"metadata", jsonMap(result.facts.metadata.front(),
+                                                          [](const ExchangeFacts::Values& values) {
+                                                            return jsonMap(values, jsonMetadata);
+                                                          })},
+                                     {"filterState", jsonMap(result.facts.filterState, jsonText)},
+                                     {"upstreamHost", result.upstreamHost
+                                                          ? jsonText(*result.upstreamHost)
+                                                          : "null"},
                                      {"log", host.takeLog()},
                                      {"violations", jsonList(host.envoy.finish(), jsonText)}}));
 }

@@ -12,6 +12,7 @@ import { text } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 
 import { paths } from '../bundler/toolchain/paths.ts';
+import { readRows } from './rows.ts';
 
 /** A C++ function for each of some rows, by the member's name. */
 type Functions = Readonly<Record<string, string>>;
@@ -26,11 +27,12 @@ const timers: Functions = {
 
 const stream: Functions = {
   ...Object.fromEntries(
-    ['request', 'response', 'state', 'config', 'settings', 'signal'].map((member) => [
-      member,
-      `Outcome<JSValue> Context_${member}(Call&, ContextData&) { return JS_UNDEFINED; }`,
-    ]),
+    readRows()
+      .filter(({ kind, cls }) => cls === 'Context' && /^HOST_GET/.test(kind))
+      .map(({ member }) => [member, `Outcome<JSValue> Context_${member}(Call&, ContextData&) { return JS_UNDEFINED; }`]),
   ),
+  clearRouteCache: 'Outcome<void> Context_clearRouteCache(Call&, ContextData&) { return {}; }',
+  setUpstreamHost: 'Outcome<void> Context_setUpstreamHost(Call&, ContextData&, std::string_view, JSValueConst) { return {}; }',
   set_state: 'Outcome<void> Context_set_state(Call&, ContextData&, JSValueConst) { return {}; }',
   defineFilter: 'Outcome<JSValue> fairlead_defineFilter(Call&, JSValueConst filter) { return filter; }',
 };

@@ -56,6 +56,15 @@ export type HostErrorCode =
   // Encodings
   | 'E_ENCODING'
   | 'E_DECODE'
+  // Facts, metadata, routing
+  | 'E_ATTRIBUTE'
+  | 'E_METADATA_NAMESPACE'
+  | 'E_METADATA_VALUE'
+  | 'E_METADATA_LIMIT'
+  | 'E_FILTER_STATE'
+  | 'E_UPSTREAM_HOST'
+  | 'E_ENVOY_RELEASE'
+  | 'E_CLUSTER_HEADER'
   // What a hook gives back
   | 'E_RETURN_VALUE'
   | 'E_RETURN_REQUEST'

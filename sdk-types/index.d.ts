@@ -24,6 +24,9 @@
 
 export { defineFilter } from './stream.js';
 export type { Context, Environment, Filter, HookResult } from './stream.js';
+export type { Attributes, Connection, LocalReplyResult, TimingResult } from './facts.js';
+export type { FilterState, Metadata, MetadataValueInit, MetadataValueResult, TypedMetadataResult } from './metadata.js';
+export type { Cluster, HostsResult, Route, UpstreamHostOptions } from './routing.js';
 export { sleep } from './timers.js';
 export { once } from './once.js';
 export { counter, gauge, histogram } from './metrics.js';

@@ -168,6 +168,17 @@ interface Request {
   readonly scheme: string | null;
 
   /**
+   * The cluster that the filter has chosen; null when it has chosen none.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * console.info(request.cluster ?? "as the route says");
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly cluster: string | null;
+
+  /**
    * The header lines; always the same object.
    *
    * @see https://fetch.spec.whatwg.org/#dom-request-headers
@@ -385,6 +396,29 @@ interface IncomingRequest extends Request {
    */
   get scheme(): string | null;
   set scheme(value: 'http' | 'https');
+
+  /**
+   * The cluster that the filter has chosen; null when it has chosen none.
+   *
+   * It is written to the request header that the config names in `cluster_header`, by which routes with that
+   * `cluster_header` choose; the route is chosen anew. What a client sends in that header is dropped before. A cluster
+   * that Envoy does not know gives its 503 and a line in its log. Since Envoy 1.39.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * request.cluster = request.headers.get("cookie")?.includes("beta=1") ? "beta" : "stable";
+   * @throws E_CLUSTER_HEADER when the config has no `cluster_header`
+   * @throws E_TARGET for an empty name, or one with blanks
+   * @throws E_ARGUMENT for a name with a character above U+00FF
+   * @throws E_NOT_LIVE when it is set on a request that a script made
+   * @throws E_HEADERS_SENT when `onRequest` has settled
+   * @throws E_STREAM_ENDED in `onLog`
+   * @throws E_HEADER_LIMIT for the 257th write in one stream
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  get cluster(): string | null;
+  set cluster(value: string | null);
 }
 
 /**

@@ -13,10 +13,12 @@ export interface Row {
   readonly cls: string;
   readonly member: string;
   readonly args: readonly string[];
-  /** Of a class its parent, of an alias the other name, of a constant its value. */
+  /** Of a class its parent, of an alias the other name, of a constant its value, of an attribute its id. */
   readonly other: string;
   readonly returns: string;
   readonly phases: string;
+  /** Of an attribute the first minor release of Envoy that tells it. */
+  readonly release: string;
   readonly since: string;
 }
 
@@ -38,6 +40,7 @@ const rowPatterns: Record<string, RegExp> = {
   HOST_GET: /^\((?<cls>\w+), (?<member>\w+), (?<returns>\w+), (?<phases>[\w| ]+), (?<since>\d+)\)$/,
   HOST_GETSET: /^\((?<cls>\w+), (?<member>\w+), (?<returns>\w+), (?<phases>[\w| ]+), (?<since>\d+)\)$/,
   HOST_ALIAS: /^\((?<cls>\w+), (?<member>Symbol\.\w+), (?<other>\w+), (?<since>\d+)\)$/,
+  HOST_ATTRIBUTE: /^\((?<cls>\w+), "(?<member>[\w.]+)", (?<returns>\w+), (?<other>\w+), (?<release>\d+), (?<since>\d+)\)$/,
   HOST_CONST: /^\((?<cls>\w+), (?<member>\w+), (?<other>\d+), (?<since>\d+)\)$/,
 };
 
@@ -54,8 +57,9 @@ export function readRows(): Row[] {
     const [, kind = '', rest = ''] = /^(HOST_\w+)(\(.*\))$/.exec(line) ?? [];
     const groups = rowPatterns[kind]?.exec(rest)?.groups;
     if (groups === undefined) throw new Error(`host_api.def:${i + 1}: this line is no row: ${line}`);
-    const { cls = '', member = '', args = '', other = '', returns = '', phases = 'Always', since = '' } = groups;
-    return [{ kind, stem, cls, member, args: args === '' ? [] : args.split(', '), other, returns, phases, since }];
+    const { cls = '', member = '', args = '', other = '', returns = '', release = '', since = '' } = groups;
+    const { phases = kind === 'HOST_ATTRIBUTE' ? 'Hooks' : 'Always' } = groups;
+    return [{ kind, stem, cls, member, args: args === '' ? [] : args.split(', '), other, returns, phases, release, since }];
   });
 }
 

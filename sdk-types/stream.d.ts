@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 
+import type { Attributes, Connection, LocalReplyResult, TimingResult } from './facts.js';
+import type { FilterState, Metadata } from './metadata.js';
+import type { Cluster, Route, UpstreamHostOptions } from './routing.js';
+
 /**
  * What a hook gives back: nothing lets the message go on, a Response answers in its place.
  *
@@ -139,6 +143,132 @@ export interface Context<Config = unknown, State extends object = Record<string,
    * @throws E_DEAD_HANDLE after the stream
    */
   readonly signal: AbortSignal;
+
+  /**
+   * What Envoy knows of this exchange, by its own names: `ctx.attributes["request.path"]`.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * if (ctx.attributes["connection.mtls"]) console.info(ctx.attributes["connection.subject_peer_certificate"]);
+   * @throws E_DEAD_HANDLE after the stream
+   * @throws E_ATTRIBUTE by a name that is no attribute
+   */
+  readonly attributes: Attributes;
+
+  /**
+   * The client's connection: addresses and TLS.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * console.info(ctx.connection.remoteAddress);
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly connection: Connection;
+
+  /**
+   * Points in the life of this exchange up to now. Since Envoy 1.40; undefined before.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * const { startUnixMs, firstUpstreamByteReceivedMs } = ctx.timing ?? {};
+   * console.info(startUnixMs, firstUpstreamByteReceivedMs);
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly timing: TimingResult | undefined;
+
+  /**
+   * The answer that Envoy or another filter has made in place of the upstream; null when there is none. This filter's own
+   * is not told.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * if (ctx.localReply?.details === "route_not_found") console.warn("no route for", ctx.request.path);
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly localReply: LocalReplyResult | null;
+
+  /**
+   * The dynamic metadata of this exchange: what filters tell each other and access logs.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * ctx.metadata.set("auth", "user", "ann");
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly metadata: Metadata;
+
+  /**
+   * The filter state of this exchange: objects that filters leave for each other.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * ctx.filterState.set("example.user", "ann");
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly filterState: FilterState;
+
+  /**
+   * The route that the request takes.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * console.info(ctx.route.name);
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly route: Route;
+
+  /**
+   * The cluster that the request goes to.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * console.info(ctx.cluster.name, ctx.cluster.hosts()?.healthy);
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly cluster: Cluster;
+
+  /**
+   * Has Envoy choose the route anew, by the request as it is now.
+   *
+   * Without it a request whose path, host or headers have been changed goes where it would have gone before. In a cluster's
+   * upstream filters it does nothing. Since Envoy 1.39: before, it would end Envoy there.
+   *
+   * @phase RequestHeaders
+   * @since 1
+   * @example
+   * request.path = "/v2" + (request.path ?? "/");
+   * ctx.clearRouteCache();
+   * @throws E_DEAD_HANDLE after the stream
+   * @throws E_WRONG_PHASE outside of `onRequest`
+   * @throws E_ENVOY_RELEASE before Envoy 1.39
+   * @throws E_HEADERS_SENT when the request has left
+   */
+  clearRouteCache(): void;
+
+  /**
+   * Asks for one host of the cluster, by its address and port.
+   *
+   * Without `strict` Envoy takes another host when that one is not there or not healthy.
+   *
+   * @phase RequestHeaders
+   * @since 1
+   * @example
+   * ctx.setUpstreamHost("10.0.0.7:8080", { strict: true });
+   * @throws E_DEAD_HANDLE after the stream
+   * @throws E_WRONG_PHASE outside of `onRequest`
+   * @throws E_HEADERS_SENT when the request has left
+   * @throws E_UPSTREAM_HOST for what is no IP address with a port
+   * @throws E_ARGUMENT for options that are not an object
+   */
+  setUpstreamHost(address: string, options?: UpstreamHostOptions): void;
 }
 
 /**

@@ -5,13 +5,47 @@
 // line with that error. Read by types.test.ts.
 
 import { counter, defineFilter, gauge, histogram, once, shared, sleep } from 'fairlead';
-import type { Context, Filter, HostError, HostErrorCode } from 'fairlead';
+import type { Context, Filter, HostError, HostErrorCode, HostsResult, LocalReplyResult, MetadataValueResult, TimingResult } from 'fairlead';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 declare function is<A, B>(same: Same<A, B>): void;
 declare const request: IncomingRequest;
 declare const response: IncomingResponse;
 declare const ctx: Context;
+
+// --- Facts, metadata, routing ---
+
+is<(typeof ctx.attributes)['request.path'], string | undefined>(true);
+is<(typeof ctx.attributes)['response.code'], number | undefined>(true);
+is<(typeof ctx.attributes)['connection.mtls'], boolean | undefined>(true);
+// fails TS2551: Property 'request.pth' does not exist
+ctx.attributes['request.pth'];
+// fails TS2540: Cannot assign to '"request.path"'
+ctx.attributes['request.path'] = '/';
+is<typeof ctx.connection.mtls, boolean>(true);
+is<typeof ctx.connection.peerSubject, string | undefined>(true);
+is<typeof ctx.timing, TimingResult | undefined>(true);
+is<typeof ctx.localReply, LocalReplyResult | null>(true);
+ctx.metadata.set('test', 'key', { list: [1, 'a', true, null], absent: undefined });
+// fails TS2345: Argument of type '5n' is not assignable
+ctx.metadata.set('test', 'key', 5n);
+is<ReturnType<typeof ctx.metadata.get>, MetadataValueResult | undefined>(true);
+// fails TS2339: Property 'set' does not exist
+ctx.route.metadata.set('test', 'key', 1);
+ctx.filterState.set('key', new Uint8Array(2));
+// fails TS2345: Argument of type 'number' is not assignable
+ctx.filterState.set('key', 5);
+is<typeof ctx.route.name, string | undefined>(true);
+is<ReturnType<typeof ctx.cluster.hosts>, HostsResult | undefined>(true);
+ctx.setUpstreamHost('10.0.0.1:80', { strict: true });
+// fails TS2561: 'strickt' does not exist
+ctx.setUpstreamHost('10.0.0.1:80', { strickt: true });
+request.cluster = 'blue';
+request.cluster = null;
+// fails TS2322: Type 'number' is not assignable to type 'string'
+request.cluster = 5;
+// fails TS2540: Cannot assign to 'cluster'
+new Request('http://a/').cluster = 'blue';
 
 // --- Hooks ---
 
@@ -90,8 +124,8 @@ defineFilter();
 defineFilter<unknown, number>({});
 // fails TS2339: Property 'body' does not exist
 defineFilter({ onRequest: (request) => void request.body });
-// fails TS2339: Property 'metadata' does not exist
-defineFilter({ onRequest: (request, ctx) => void ctx.metadata });
+// fails TS2339: Property 'restart' does not exist
+defineFilter({ onRequest: (request, ctx) => void ctx.restart });
 // fails TS18046: 'ctx.config' is of type 'unknown'
 defineFilter({ onRequest: (request, ctx) => void ctx.config.realm });
 // fails TS18047: 'ctx.response' is possibly 'null'

@@ -3,6 +3,7 @@
 
 import type { Case } from './case.ts';
 import { console_ } from './console.ts';
+import { facts } from './facts.ts';
 import { fetch } from './fetch.ts';
 import { headers } from './headers.ts';
 import type { Script } from './hosts.ts';
@@ -14,7 +15,14 @@ import { timers } from './timers.ts';
 
 /** The cases, by what they are about. */
 export const stems: Readonly<Record<string, readonly Case[]>> = {
-  ...{ headers, message, stream, fetch, timers, shared, scope },
+  headers,
+  message,
+  stream,
+  facts,
+  fetch,
+  timers,
+  shared,
+  scope,
   console: console_,
 };
 

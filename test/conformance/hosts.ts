@@ -258,7 +258,10 @@ function trafficOf({ filter, exchanges, http2 = false }: Script, name: string): 
   const { filterName: _, inline, bytecode, ...keys } = filter;
   const config = { ...keys, ...(inline !== undefined && { inline }) } as JsonObject;
   if (bytecode !== undefined) config['bytecode'] = Buffer.from(bytecode).toString('base64');
+  const { name: routeName, metadata } = exchanges[0]?.facts?.route ?? {};
   const route: JsonObject = {
+    ...(routeName !== undefined && { name: routeName }),
+    ...(metadata !== undefined && { metadata: { filter_metadata: metadata as JsonObject } }),
     match: { prefix: '/' },
     route: { cluster: http2 ? 'upstream2' : 'upstream', timeout: '0s' },
   };

@@ -180,6 +180,31 @@ export const provocations: readonly Provocation[] = [
   { code: 'E_ENCODING', member: 'TextDecoder()', run: 'new TextDecoder("a");' },
   { code: 'E_DECODE', member: 'TextDecoder.decode', run: 'new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array([255]));' },
 
+  // Facts, metadata, routing
+  { code: 'E_DEAD_HANDLE', member: 'Metadata.get', exchanges: twice, run: 'globalThis.kept?.get("a", "b"); globalThis.kept = ctx.metadata;' },
+  {
+    code: 'E_DEAD_HANDLE',
+    member: 'Attributes.request.path',
+    exchanges: twice,
+    run: 'globalThis.kept?.["request.path"]; globalThis.kept = ctx.attributes;',
+  },
+  { code: 'E_ATTRIBUTE', member: 'Context.attributes', run: 'ctx.attributes["request.pth"];' },
+  { code: 'E_METADATA_NAMESPACE', member: 'Metadata.set', run: 'ctx.metadata.set("envoy.lb", "a", "b");' },
+  { code: 'E_METADATA_VALUE', member: 'Metadata.set', run: 'ctx.metadata.set("a", "b", () => {});' },
+  { code: 'E_METADATA_VALUE', member: 'Metadata.set', run: 'ctx.route.metadata.set("a", "b", 1);' },
+  { code: 'E_METADATA_LIMIT', member: 'Metadata.set', run: 'for (let i = 0; i < 65; i++) ctx.metadata.set("a", "b", i);' },
+  { code: 'E_METADATA_LIMIT', member: 'FilterState.set', run: 'for (let i = 0; i < 65; i++) ctx.filterState.set("a" + i, "b");' },
+  { code: 'E_FILTER_STATE', member: 'FilterState.set', run: 'ctx.filterState.set("a", "b".repeat(65_537));' },
+  { code: 'E_FILTER_STATE', member: 'FilterState.setTyped', run: 'ctx.filterState.setTyped("a", "b");' },
+  { code: 'E_ARGUMENT', member: 'FilterState.set', run: 'ctx.filterState.set("a", 1);' },
+  { code: 'E_RANGE', member: 'Cluster.hosts', run: 'ctx.cluster.hosts(-1);' },
+  { code: 'E_UPSTREAM_HOST', member: 'Context.setUpstreamHost', run: 'ctx.setUpstreamHost("127.0.0.1");' },
+  { code: 'E_UPSTREAM_HOST', member: 'Context.setUpstreamHost', run: 'ctx.setUpstreamHost("localhost:80");' },
+  { code: 'E_ARGUMENT', member: 'Context.setUpstreamHost', run: 'ctx.setUpstreamHost("127.0.0.1:80", true);' },
+  { code: 'E_WRONG_PHASE', member: 'Context.clearRouteCache', hook: 'onResponse', run: 'ctx.clearRouteCache();' },
+  { code: 'E_WRONG_PHASE', member: 'Context.setUpstreamHost', hook: 'onLog', run: 'ctx.setUpstreamHost("127.0.0.1:80");' },
+  { code: 'E_CLUSTER_HEADER', member: 'Request.cluster', run: 'request.cluster = "a";' },
+
   // What a hook gives back
   { code: 'E_RETURN_VALUE', member: 'Filter.onRequest', endsHook: true, run: 'return 1;' },
   { code: 'E_RETURN_VALUE', member: 'Filter.onResponse', endsHook: true, hook: 'onResponse', run: 'return 1;' },
@@ -205,6 +230,7 @@ export const provocations: readonly Provocation[] = [
 /** Codes that no script can bring about in this version, and why. */
 export const unprovoked: Readonly<Record<string, string>> = {
   E_INTERNAL: 'a defect of fairlead itself',
+  E_ENVOY_RELEASE: 'only an older Envoy lacks something: see routing.test.ts',
   E_FETCH_REQUEST: 'fairlead gives every call what Envoy requires',
 };
 
@@ -223,7 +249,7 @@ ${top}
 export default { ${isAsync ? 'async ' : ''}${hook}(${parameters[hook]}) { ${body} } };`;
   return {
     // The time of a busy machine counts as CPU time in the emulator.
-    filter: { inline, clusters: ['auth', 'unknown', 'empty'], limits: { cpu_ms: 1000, stream_cpu_ms: 10_000 } },
+    filter: { inline, metadata: ['a'], clusters: ['auth', 'unknown', 'empty'], limits: { cpu_ms: 1000, stream_cpu_ms: 10_000 } },
     exchanges: exchanges.map((exchange) => (auth === undefined ? exchange : { ...exchange, clusters: { auth: [auth] } })),
   };
 }
