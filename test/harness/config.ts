@@ -27,6 +27,8 @@ export interface TrafficOptions {
   clusters?: Record<string, ClusterTarget>;
   /** Routes in Envoy's own form, instead of the default one. */
   routes?: JsonObject[];
+  /** Transport socket of the listener: clients speak TLS. */
+  tls?: JsonObject;
   /** Merged over the HTTP connection manager's settings. */
   connectionManager?: JsonObject;
   /** Connection buffer limit of listener and clusters; Envoy's default when not given. */
@@ -169,8 +171,12 @@ export function listener(options: TrafficOptions, name = listenerName): JsonObje
   const result: JsonObject = {
     name,
     address: socketAddress(0),
-    filter_chains: [{ filters: [{ name: 'http', typed_config: manager }] }],
+    filter_chains: [{ filters: [{ name: 'http', typed_config: manager }], ...(options.tls && { transport_socket: options.tls }) }],
   };
+  if (options.tls !== undefined) {
+    const inspector = { '@type': `${extensions}filters.listener.tls_inspector.v3.TlsInspector` };
+    result['listener_filters'] = [{ name: 'tls_inspector', typed_config: inspector }];
+  }
   if (options.bufferLimitBytes !== undefined) {
     result['per_connection_buffer_limit_bytes'] = options.bufferLimitBytes;
   }
