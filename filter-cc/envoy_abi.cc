@@ -447,6 +447,46 @@ public:
 
   void removeHeader(HeaderMap map, std::string_view name) override { setHeader(map, name, {}); }
 
+  size_t bodySize(Direction direction, BodyPart part) override {
+    return envoy_ == nullptr || isReceived(direction, part)
+               ? 0
+               : envoy_dynamic_module_callback_http_get_body_size(envoy_, bodyType(direction, part));
+  }
+
+  void body(Direction direction, BodyPart part, std::vector<std::string_view>& out) override {
+    out.clear();
+    if (envoy_ == nullptr || isReceived(direction, part))
+      return;
+    const int type = bodyType(direction, part);
+    std::vector<EnvoyBuffer> pieces(
+        envoy_dynamic_module_callback_http_get_body_chunks_size(envoy_, type));
+    if (pieces.empty() ||
+        !envoy_dynamic_module_callback_http_get_body_chunks(envoy_, type, pieces.data()))
+      return;
+    out.reserve(pieces.size());
+    for (const EnvoyBuffer& piece : pieces)
+      out.push_back(toView(piece));
+  }
+
+  void drainBody(Direction direction, BodyPart part, size_t bytes) override {
+    if (envoy_ != nullptr && bytes > 0)
+      envoy_dynamic_module_callback_http_drain_body(envoy_, bodyType(direction, part), bytes);
+  }
+
+  void appendBody(Direction direction, BodyPart part, std::string_view bytes) override {
+    if (envoy_ != nullptr && !bytes.empty())
+      envoy_dynamic_module_callback_http_append_body(envoy_, bodyType(direction, part),
+                                                     toModule(bytes));
+  }
+
+  void raiseBufferLimit(size_t bytes) override {
+    if (envoy_ == nullptr)
+      return;
+    const uint64_t limit = envoy_dynamic_module_callback_http_get_buffer_limit(envoy_);
+    if (limit != 0 && limit < bytes)
+      envoy_dynamic_module_callback_http_set_buffer_limit(envoy_, bytes);
+  }
+
   void continueMessage(Direction direction) override {
     if (envoy_ == nullptr)
       return;
@@ -686,6 +726,21 @@ public:
   void release() override { delete this; }
 
 private:
+  static int bodyType(Direction direction, BodyPart part) {
+    return static_cast<int>(direction) * 2 + static_cast<int>(part);
+  }
+
+  /** Whether the Buffered part is what the hook that runs was given. */
+  bool isReceived(Direction direction, BodyPart part) {
+    if (part == BodyPart::Received ||
+        envoy_dynamic_module_callback_http_get_body_size(
+            envoy_, bodyType(direction, BodyPart::Received)) == 0)
+      return false;
+    return direction == Direction::Request
+               ? envoy_dynamic_module_callback_http_received_buffered_request_body(envoy_)
+               : envoy_dynamic_module_callback_http_received_buffered_response_body(envoy_);
+  }
+
   static void postWake(void* scheduler) {
     envoy_dynamic_module_callback_http_filter_scheduler_commit(scheduler, 0);
   }

@@ -48,6 +48,9 @@ enum class BodyStatus : uint8_t {
 /** What a trailer hook answers. The values are Envoy's. */
 enum class TrailersStatus : uint8_t { Continue = 0, StopIteration = 1 };
 
+/** Where bytes of a body are: in what a body hook was given, or in what earlier stops have held back. */
+enum class BodyPart : uint8_t { Received, Buffered };
+
 /** How the start of a callout went. Anything but Started means that no event will follow. */
 enum class CalloutStart : uint8_t {
   Started,
@@ -229,6 +232,23 @@ public:
   virtual void addHeader(HeaderMap map, std::string_view name, std::string_view value) = 0;
   /** Removes all lines under `name`; silent when there are none. */
   virtual void removeHeader(HeaderMap map, std::string_view name) = 0;
+
+  // Received: inside a body hook of that direction, and empty at all other times. Where what was
+  // received is what other filters have held back, it is not Buffered too.
+
+  /** Bytes that are there. */
+  virtual size_t bodySize(Direction direction, BodyPart part) = 0;
+  /** Replaces `out` by views of them, in order. Valid until: the hook returns, or they are written. */
+  virtual void body(Direction direction, BodyPart part, std::vector<std::string_view>& out) = 0;
+  /** Removes bytes at the front. */
+  virtual void drainBody(Direction direction, BodyPart part, size_t bytes) = 0;
+  /**
+   * Adds bytes at the end. Buffered bytes go on with the message, or, inside a trailer hook of one
+   * that is not held, at once: may nest. Requires: the message is held, or a hook of it runs.
+   */
+  virtual void appendBody(Direction direction, BodyPart part, std::string_view bytes) = 0;
+  /** Lets the stream hold so much without being refused. */
+  virtual void raiseBufferLimit(size_t bytes) = 0;
 
   /** Lets a held message go on. May nest. Requires: not inside a hook of that direction. */
   virtual void continueMessage(Direction direction) = 0;

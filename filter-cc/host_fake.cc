@@ -299,7 +299,35 @@ public:
       exchange->removeHeader(map, name);
   }
 
+  size_t bodySize(Direction direction, BodyPart part) override {
+    Exchange* exchange = enter(HostCall::BodySize, "bodySize");
+    const std::string* bytes = exchange == nullptr ? nullptr : exchange->bodyPart(direction, part);
+    return bytes == nullptr ? 0 : bytes->size();
+  }
+
+  void body(Direction direction, BodyPart part, std::vector<std::string_view>& out) override {
+    out.clear();
+    if (Exchange* exchange = enter(HostCall::Body, "body"))
+      exchange->body(direction, part, out);
+  }
+
+  void drainBody(Direction direction, BodyPart part, size_t bytes) override {
+    if (Exchange* exchange = enter(HostCall::DrainBody, "drainBody"))
+      exchange->drainBody(direction, part, bytes);
+  }
+
+  void raiseBufferLimit(size_t bytes) override {
+    Exchange* exchange = enter(HostCall::RaiseBufferLimit, "raiseBufferLimit");
+    if (exchange != nullptr && exchange->bufferLimitBytes_ != 0)
+      exchange->bufferLimitBytes_ = std::max<uint64_t>(exchange->bufferLimitBytes_, bytes);
+  }
+
   // Below, this object may be gone when the exchange returns.
+
+  void appendBody(Direction direction, BodyPart part, std::string_view bytes) override {
+    if (Exchange* exchange = enter(HostCall::AppendBody, "appendBody"))
+      exchange->appendBody(direction, part, bytes);
+  }
 
   void continueMessage(Direction direction) override {
     if (Exchange* exchange = enter(HostCall::ContinueMessage, "continueMessage"))
@@ -790,8 +818,8 @@ void Exchange::earlierReply(const HeaderList& requestHeaders, uint32_t status,
 
 bool Exchange::paused(Direction direction) const {
   const Flow& flow = this->flow(direction);
-  return flow.stopped && flow.streaming && options_.bufferLimitBytes != 0 &&
-         heldBytes(direction) > options_.bufferLimitBytes;
+  return flow.stopped && flow.streaming && bufferLimitBytes_ != 0 &&
+         heldBytes(direction) > bufferLimitBytes_;
 }
 
 void Exchange::deliver(Direction direction) {
@@ -837,6 +865,8 @@ template <class Body> bool Exchange::hook(HookCall& call, Body&& body) {
   running_.pop_back();
   for (Loans& loans : loans_)
     loans.expire();
+  for (Loans& loans : bodyLoans_)
+    loans.expire();
   return true;
 }
 
@@ -871,18 +901,27 @@ void Exchange::deliverHeaders(Direction direction, const Frame& frame) {
   }
   if (!flows(direction) || (direction == Direction::Response && replies != replies_))
     return;
-  if (call.headers == HeadersStatus::Continue)
-    forwardHeaders(direction, frame.endStream);
-  else
+  if (call.headers != HeadersStatus::Continue) {
     flow(direction).stopped = true;
+    return;
+  }
+  const bool hasBody = flow(direction).buffered.has_value();
+  if (hasBody && !frame.endStream)
+    violate("appendBody: bytes stay behind when the headers of a message with a body go on");
+  forwardHeaders(direction, frame.endStream && !hasBody);
+  if (hasBody && flows(direction))
+    forwardData(direction, *std::exchange(flow(direction).buffered, std::nullopt), frame.endStream);
 }
 
-void Exchange::deliverData(Direction direction, const Frame& frame) {
+void Exchange::deliverData(Direction direction, Frame& frame) {
   flow(direction).endSeen = frame.endStream;
   HookCall call{HookCall::Kind::Body, direction, frame.endStream};
   const uint32_t replies = replies_;
-  if (!flow(direction).suppressed)
+  if (!flow(direction).suppressed) {
+    flow(direction).received = &frame.data;
     hook(call, [&](Stream& stream) { call.body = stream.onBody(direction, frame.endStream); });
+    flow(direction).received = nullptr;
+  }
   if (!flows(direction) || (direction == Direction::Response && replies != replies_))
     return;
   if (call.body != BodyStatus::Continue) {
@@ -910,8 +949,7 @@ void Exchange::hold(Direction direction, const Frame& frame, BodyStatus status) 
   flow.streaming = status == BodyStatus::StopIterationAndWatermark;
   flow.buffered = flow.buffered.value_or("") + frame.data;
   flow.mostHeldBytes = std::max(flow.mostHeldBytes, flow.buffered->size());
-  if (flow.streaming || options_.bufferLimitBytes == 0 ||
-      flow.buffered->size() <= options_.bufferLimitBytes)
+  if (flow.streaming || bufferLimitBytes_ == 0 || flow.buffered->size() <= bufferLimitBytes_)
     return;
   if (direction == Direction::Request)
     localReply(413, "Payload Too Large", "request_payload_too_large");
@@ -1176,6 +1214,77 @@ void Exchange::removeHeader(HeaderMap which, std::string_view name) {
   const std::string ownName(name);
   if (mayWrite(which, "removeHeader", ownName, {}))
     map(which)->remove(ownName);
+}
+
+const std::string* Exchange::bodyPart(Direction direction, BodyPart part) const {
+  const Flow& flow = this->flow(direction);
+  if (torn_)
+    return nullptr;
+  if (part == BodyPart::Received)
+    return flow.received;
+  return flow.buffered ? &*flow.buffered : nullptr;
+}
+
+void Exchange::body(Direction direction, BodyPart part, std::vector<std::string_view>& out) {
+  const std::string* bytes = bodyPart(direction, part);
+  if (bytes == nullptr || bytes->empty())
+    return;
+  // In pieces, as Envoy has it.
+  Loans& loans = bodyLoans_[static_cast<size_t>(direction)];
+  const std::string_view all(*bytes);
+  const size_t middle = all.size() / 2;
+  if (middle > 0)
+    out.push_back(loans.lend(all.substr(0, middle)));
+  out.push_back(loans.lend(all.substr(middle)));
+}
+
+bool Exchange::mayWriteBody(Direction direction, const char* what) {
+  if (!mayNest(what))
+    return false;
+  bodyLoans_[static_cast<size_t>(direction)].expire();
+  return true;
+}
+
+void Exchange::drainBody(Direction direction, BodyPart part, size_t bytes) {
+  if (!mayWriteBody(direction, "drainBody") || bytes == 0)
+    return;
+  Flow& flow = this->flow(direction);
+  std::string* from = part == BodyPart::Received ? flow.received
+                      : flow.buffered            ? &*flow.buffered
+                                                 : nullptr;
+  if (from == nullptr || bytes > from->size()) {
+    violate("drainBody: more than there is");
+    return;
+  }
+  from->erase(0, bytes);
+  // The sender may go on: in an event of its own.
+  envoy_.toDeliver_.push_back(id_);
+}
+
+void Exchange::appendBody(Direction direction, BodyPart part, std::string_view bytes) {
+  const std::string own(bytes);
+  if (!mayWriteBody(direction, "appendBody") || own.empty())
+    return;
+  const FakeEnvoy::Turn turn(envoy_);
+  Flow& flow = this->flow(direction);
+  if (part == BodyPart::Received) {
+    if (flow.received == nullptr)
+      violate("appendBody: nothing is being received");
+    else
+      *flow.received += own;
+    return;
+  }
+  if (!flow.stopped && !inHookOf(direction)) {
+    violate("appendBody: nothing is held");
+    return;
+  }
+  if (flow.trailersSeen && !flow.stopped) {
+    forwardData(direction, own, false);
+    return;
+  }
+  flow.streaming = true;
+  flow.buffered = flow.buffered.value_or("") + own;
+  flow.mostHeldBytes = std::max(flow.mostHeldBytes, flow.buffered->size());
 }
 
 void Exchange::continueMessage(Direction direction) {

@@ -294,6 +294,11 @@ enum class HostCall : uint8_t {
   SetHeader,
   AddHeader,
   RemoveHeader,
+  BodySize,
+  Body,
+  DrainBody,
+  AppendBody,
+  RaiseBufferLimit,
   ContinueMessage,
   SendResponse,
   SendResponseHeaders,
@@ -472,6 +477,8 @@ private:
     bool aborted = false;
     /** Hooks of this direction are not called: it is our own reply. */
     bool suppressed = false;
+    /** What the body hook that runs was given. */
+    std::string* received = nullptr;
     std::optional<std::string> buffered;
     size_t mostHeldBytes = 0;
   };
@@ -502,7 +509,7 @@ private:
   void deliver(Direction direction);
   void deliverFrame(Direction direction, Frame frame);
   void deliverHeaders(Direction direction, const Frame& frame);
-  void deliverData(Direction direction, const Frame& frame);
+  void deliverData(Direction direction, Frame& frame);
   void deliverTrailers(Direction direction, const Frame& frame);
   bool flows(Direction direction) const { return !complete_ && !flow(direction).aborted; }
   bool paused(Direction direction) const;
@@ -539,6 +546,11 @@ private:
   void setHeader(HeaderMap which, std::string_view name, std::string_view value);
   void addHeader(HeaderMap which, std::string_view name, std::string_view value);
   void removeHeader(HeaderMap which, std::string_view name);
+  const std::string* bodyPart(Direction direction, BodyPart part) const;
+  bool mayWriteBody(Direction direction, const char* what);
+  void body(Direction direction, BodyPart part, std::vector<std::string_view>& out);
+  void drainBody(Direction direction, BodyPart part, size_t bytes);
+  void appendBody(Direction direction, BodyPart part, std::string_view bytes);
   void continueMessage(Direction direction);
   void sendResponse(uint32_t status, std::span<const HeaderField> headers, std::string_view body,
                     std::string_view details);
@@ -563,6 +575,8 @@ private:
   std::array<Flow, 2> flows_;
   std::array<std::optional<FakeHeaderMap>, 4> maps_;
   std::array<Loans, 4> loans_;
+  std::array<Loans, 2> bodyLoans_;
+  uint64_t bufferLimitBytes_ = options_.bufferLimitBytes;
   std::vector<Running> running_;
   std::vector<Callout> callouts_;
   uint64_t nextCalloutId_ = 1;
