@@ -494,6 +494,17 @@ Outcome<std::string_view> TextDecoder_decode(Call& call, TextDecoderData& self, 
 
 }  // namespace
 
+size_t cutUtf8(std::string_view bytes) {
+  constexpr size_t kLongestCut = 3;
+  for (size_t length = 1; length <= std::min(kLongestCut, bytes.size()); ++length) {
+    const size_t at = bytes.size() - length;
+    const bool continues = (static_cast<uint8_t>(bytes[at]) & 0xC0) == 0x80;
+    if (!continues)
+      return sequenceAt(bytes, at).kind == Sequence::Kind::Cut ? length : 0;
+  }
+  return 0;
+}
+
 std::string_view mendUtf8(std::string_view bytes, std::string& mended) {
   size_t at = skipWellFormed(bytes, 0);
   if (at == bytes.size())

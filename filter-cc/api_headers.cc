@@ -36,8 +36,17 @@ bool equalsIgnoreCase(std::string_view a, std::string_view b) {
          });
 }
 
-const char* mapName(HeaderMap map) { return map == HeaderMap::Request ? "request" : "response"; }
-const char* mapHook(HeaderMap map) { return map == HeaderMap::Request ? "onRequest" : "onResponse"; }
+/** What stands in messages for a map, and the hook that can write it. */
+struct MapName {
+  const char* name;
+  const char* hook;
+};
+
+/** In the order of HeaderMap. */
+constexpr MapName kMapNames[] = {{"request headers", "onRequest"},
+                                 {"request trailers", "onRequestTrailers"},
+                                 {"response headers", "onResponse"},
+                                 {"response trailers", "onResponseTrailers"}};
 
 /** What a script calls `host` is `:authority` in Envoy's request map. */
 std::string_view wireName(HeaderMap map, std::string_view name) {
@@ -212,9 +221,14 @@ bool HeadersData::checkWrite(const Call& call, std::string_view name,
     call.fail(ErrorCode::E_EMPTY_VALUE, {name});
     return false;
   }
+  const auto& [mapName, hook] = kMapNames[static_cast<size_t>(map_)];
+  if (!stream_->ended() && !stream_->exists(map_)) {
+    call.fail(ErrorCode::E_NO_TRAILERS, {map_ == HeaderMap::RequestTrailers ? "request" : "response"});
+    return false;
+  }
   if (!stream_->writable(map_)) {
     call.fail(stream_->ended() ? ErrorCode::E_STREAM_ENDED : ErrorCode::E_HEADERS_SENT,
-              {mapName(map_), mapHook(map_)});
+              {mapName, hook});
     return false;
   }
   if (!stream_->countHeaderWrite()) {

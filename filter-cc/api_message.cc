@@ -55,15 +55,15 @@ void settleFormed(JSContext* ctx, JSValueConst promise, const std::string& bytes
   js::settlePromise(ctx, promise, value.get(), failed);
 }
 
-js::Value rejected(JSContext* ctx) {
+}  // namespace
+
+js::Value rejectedPromise(JSContext* ctx) {
   const js::Value reason(ctx, JS_GetException(ctx));
   js::Value promise = js::newPromise(ctx);
   if (!promise.isException())
     js::settlePromise(ctx, promise.get(), reason.get(), true);
   return promise;
 }
-
-}  // namespace
 
 // --- Bodies ---
 
@@ -104,7 +104,7 @@ js::Value BodySource::read(const Call& call, BodyForm form) {
   JSContext* ctx = call.ctx;
   if (state_ == State::Failed) {
     throwError(ctx, failure_.code, {failure_.first, failure_.second});
-    return rejected(ctx);
+    return rejectedPromise(ctx);
   }
   js::Value promise = js::newPromise(ctx);
   if (promise.isException())
@@ -292,7 +292,8 @@ bool takeBody(const Call& call, Message& from, Direction direction, Body& to, bo
     return false;
   }
   if (from.stream != nullptr && from.stream->hasBody(direction)) {
-    call.fail(ErrorCode::E_BODY_UNAVAILABLE);
+    call.fail(ErrorCode::E_BODY_UNAVAILABLE,
+              {"the body of a message that passes through Envoy cannot be shared; give its bytes()"});
     return false;
   }
   to.source = from.body.source;
@@ -402,18 +403,30 @@ namespace {
 using Request_Self = RequestData;
 using Response_Self = ResponseData;
 
+/** A value as JSON. False: an exception is pending. */
+bool stringify(const Call& call, JSValueConst value, std::string& text) {
+  const js::Value json(call.ctx, JS_JSONStringify(call.ctx, value, JS_UNDEFINED, JS_UNDEFINED));
+  if (json.isException())
+    return false;
+  if (!json.isString()) {
+    bind::throwArgument(call, 0, "a value that JSON can hold");
+    return false;
+  }
+  const js::Utf8 utf8(call.ctx, json.get());
+  text = utf8.view();
+  return static_cast<bool>(utf8);
+}
+
 // --- Readers, for both classes ---
 
 template <class Message>
 Outcome<JSValue> readBody(Call& call, Message& message, Direction direction, BodyForm form) {
   if (message.body.used) {
     call.fail(ErrorCode::E_BODY_USED);
-    return rejected(call.ctx);
+    return rejectedPromise(call.ctx);
   }
-  if (message.stream != nullptr && message.stream->hasBody(direction)) {
-    call.fail(ErrorCode::E_BODY_UNAVAILABLE);
-    return rejected(call.ctx);
-  }
+  if (message.stream != nullptr && message.stream->hasBody(direction))
+    return message.stream->readBody(call, direction, form, message.body.used);
   if (message.body.source == nullptr)
     return BodySource::of(call.runtime.engine(), {})->read(call, form);
   message.body.used = true;
@@ -445,6 +458,82 @@ Outcome<JSValue> Response_arrayBuffer(Call& call, ResponseData& self) {
   return readBody(call, self, Direction::Response, BodyForm::ArrayBuffer);
 }
 
+// --- Bodies and trailers of live messages, for both classes ---
+
+template <class Message>
+Outcome<void> setBody(Call& call, Message& message, Direction direction, JSValueConst init) {
+  if (message.stream == nullptr)
+    return call.fail(ErrorCode::E_NOT_LIVE);
+  ExtractedBody body;
+  if (!extractBody(call, init, body) ||
+      !message.stream->setBody(call, direction, std::move(body.source)))
+    return Thrown{};
+  message.body.used = true;
+  return {};
+}
+
+/** Whether a content type says JSON. */
+bool isJsonType(std::string_view type) {
+  const std::string essence = lowerCase(trimHeaderValue(type.substr(0, type.find(';'))));
+  return essence == "application/json" || essence == "text/json" || essence.ends_with("+json");
+}
+
+template <class Message>
+Outcome<void> setJson(Call& call, Message& message, Direction direction, JSValueConst value) {
+  if (message.stream == nullptr)
+    return call.fail(ErrorCode::E_NOT_LIVE);
+  std::string text;
+  if (!stringify(call, value, text) ||
+      !message.stream->setBody(call, direction, BodySource::of(call.runtime.engine(), text)))
+    return Thrown{};
+  message.body.used = true;
+  const HeaderMap map = direction == Direction::Request ? HeaderMap::Request : HeaderMap::Response;
+  const std::optional<HeaderLookup> type = message.stream->host().header(map, "content-type", 0);
+  if (!type || !isJsonType(type->value))
+    message.stream->setHeader(map, "content-type", "application/json");
+  return {};
+}
+
+template <class Message>
+Outcome<void> skipChunks(Call& call, Message& message, Direction direction) {
+  if (message.stream == nullptr)
+    return call.fail(ErrorCode::E_NOT_LIVE);
+  message.stream->skipChunks(direction);
+  return {};
+}
+
+template <class Message>
+Outcome<JSValue> trailersOf(Call& call, Message& message, Direction direction) {
+  if (message.stream == nullptr)
+    return call.fail(ErrorCode::E_NOT_LIVE);
+  return JS_DupValue(call.ctx, message.stream->trailersObject(direction));
+}
+
+Outcome<void> Request_setBody(Call& call, RequestData& self, JSValueConst body) {
+  return setBody(call, self, Direction::Request, body);
+}
+Outcome<void> Request_setJson(Call& call, RequestData& self, JSValueConst value) {
+  return setJson(call, self, Direction::Request, value);
+}
+Outcome<void> Request_skipChunks(Call& call, RequestData& self) {
+  return skipChunks(call, self, Direction::Request);
+}
+Outcome<JSValue> Request_trailers(Call& call, RequestData& self) {
+  return trailersOf(call, self, Direction::Request);
+}
+Outcome<void> Response_setBody(Call& call, ResponseData& self, JSValueConst body) {
+  return setBody(call, self, Direction::Response, body);
+}
+Outcome<void> Response_setJson(Call& call, ResponseData& self, JSValueConst value) {
+  return setJson(call, self, Direction::Response, value);
+}
+Outcome<void> Response_skipChunks(Call& call, ResponseData& self) {
+  return skipChunks(call, self, Direction::Response);
+}
+Outcome<JSValue> Response_trailers(Call& call, ResponseData& self) {
+  return trailersOf(call, self, Direction::Response);
+}
+
 Outcome<bool> Request_bodyUsed(Call&, RequestData& self) { return self.body.used; }
 Outcome<bool> Response_bodyUsed(Call&, ResponseData& self) { return self.body.used; }
 
@@ -469,7 +558,7 @@ bool mayWrite(const Call& call, RequestData& self) {
     call.fail(ErrorCode::E_NOT_LIVE);
   else if (!self.stream->writable(HeaderMap::Request))
     call.fail(self.stream->ended() ? ErrorCode::E_STREAM_ENDED : ErrorCode::E_HEADERS_SENT,
-              {"request", "onRequest"});
+              {"request headers", "onRequest"});
   else if (!self.stream->countHeaderWrite())
     call.fail(ErrorCode::E_HEADER_LIMIT, {std::to_string(kMaxHeaderWrites)});
   else
@@ -661,19 +750,12 @@ Outcome<JSValue> Response_new(Call& call, JSValueConst body, JSValueConst init) 
 }
 
 Outcome<JSValue> Response_json(Call& call, JSValueConst value, JSValueConst init) {
-  const js::Value json(call.ctx, JS_JSONStringify(call.ctx, value, JS_UNDEFINED, JS_UNDEFINED));
-  if (json.isException())
+  std::string text;
+  if (!stringify(call, value, text))
     return Thrown{};
-  if (!json.isString()) {
-    bind::throwArgument(call, 0, "a value that JSON can hold");
-    return Thrown{};
-  }
-  const js::Utf8 text(call.ctx, json.get());
   auto data = std::make_unique<ResponseData>();
-  if (!text)
-    return Thrown{};
-  const ExtractedBody body = {
-      BodySource::of(call.runtime.engine(), std::string(text.view())), "application/json"};
+  const ExtractedBody body = {BodySource::of(call.runtime.engine(), std::move(text)),
+                              "application/json"};
   if (!initialize(call, *data, body, init))
     return Thrown{};
   return newResponse(call.runtime, std::move(data));
@@ -728,11 +810,12 @@ Outcome<void> Response_set_status(Call& call, ResponseData& self, double status)
     return call.fail(ErrorCode::E_NOT_LIVE);
   if (!self.stream->writable(HeaderMap::Response))
     return call.fail(self.stream->ended() ? ErrorCode::E_STREAM_ENDED : ErrorCode::E_HEADERS_SENT,
-                     {"response", "onResponse"});
+                     {"response headers", "onResponse"});
   if (!self.stream->countHeaderWrite())
     return call.fail(ErrorCode::E_HEADER_LIMIT, {std::to_string(kMaxHeaderWrites)});
   self.stream->setHeader(HeaderMap::Response, ":status",
                          std::to_string(static_cast<uint32_t>(status)));
+  self.stream->setNullBody(isNullBodyStatus(static_cast<uint32_t>(status)));
   return {};
 }
 

@@ -44,6 +44,8 @@ constexpr ConfigKey kKeys[] = {
      [](Config& config) -> uint32_t& { return config.limits.stackKb; }},
     {"limits.wait_ms", Kind::Whole, "How long a hook may keep its message waiting.", 1, 3'600'000,
      15'000, [](Config& config) -> uint32_t& { return config.limits.waitMs; }},
+    {"limits.body_kb", Kind::Whole, "The largest body that a script reads as a whole.", 1, 1'048'576,
+     1'024, [](Config& config) -> uint32_t& { return config.limits.bodyKb; }},
     {"limits.fetches", Kind::Whole,
      "Calls in flight at once in one stream; ten times as many in its life.", 0, 1'024, 16,
      [](Config& config) -> uint32_t& { return config.limits.fetches; }},

@@ -35,6 +35,7 @@ struct Limits {
   uint32_t memoryMb = 0;
   uint32_t stackKb = 0;
   uint32_t waitMs = 0;
+  uint32_t bodyKb = 0;
   uint32_t fetches = 0;
   uint32_t sharedKb = 0;
 };

@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -18,5 +19,8 @@ std::string_view mendUtf8(std::string_view bytes, std::string& mended);
 
 /** The same without a byte order mark at the begin: what text() gives of a body. */
 std::string_view decodeUtf8(std::string_view bytes, std::string& mended);
+
+/** How many bytes at the end begin a character whose end has not come. */
+size_t cutUtf8(std::string_view bytes);
 
 }  // namespace fairlead

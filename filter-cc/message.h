@@ -73,6 +73,9 @@ private:
   std::vector<Reader> readers_;
 };
 
+/** A promise that is rejected with the pending exception. */
+js::Value rejectedPromise(JSContext* ctx);
+
 /** A message's hold on its body: clones share the source, each reads once. */
 struct Body {
   /** Null: the message has no body. */

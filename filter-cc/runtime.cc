@@ -88,6 +88,7 @@ constexpr ClassRow kClasses[] = {
     {"FilterState", defineFilterState},
     {"Route", defineRoute},
     {"Cluster", defineCluster},
+    {"Chunk", defineChunk},
     {"Iterator", definePairIterator},
     {"URL", defineURL},
     {"URLSearchParams", defineURLSearchParams},

@@ -42,6 +42,7 @@ struct ContractRow {
 constexpr ContractRow kContractRows[] = {
 #define HOST_headers
 #define HOST_message
+#define HOST_body
 #define HOST_stream
 #define HOST_facts
 #define HOST_metadata
@@ -322,7 +323,14 @@ std::string identityOf(const Config& config, const Code& code) {
 }  // namespace
 
 std::string_view hookName(Hook hook) {
-  constexpr std::string_view kNames[] = {"configure", "onRequest", "onResponse", "onLog"};
+  constexpr std::string_view kNames[] = {"configure",
+                                         "onRequest",
+                                         "onRequestChunk",
+                                         "onRequestTrailers",
+                                         "onResponse",
+                                         "onResponseChunk",
+                                         "onResponseTrailers",
+                                         "onLog"};
   static_assert(std::size(kNames) == static_cast<size_t>(Hook::Count));
   return kNames[static_cast<size_t>(hook)];
 }

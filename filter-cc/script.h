@@ -27,7 +27,17 @@ struct HostModule;
 class Runtime;
 
 /** The functions that a filter may have. */
-enum class Hook : uint8_t { Configure, OnRequest, OnResponse, OnLog, Count };
+enum class Hook : uint8_t {
+  Configure,
+  OnRequest,
+  OnRequestChunk,
+  OnRequestTrailers,
+  OnResponse,
+  OnResponseChunk,
+  OnResponseTrailers,
+  OnLog,
+  Count
+};
 
 /** `onRequest` for Hook::OnRequest. */
 std::string_view hookName(Hook hook);
@@ -73,7 +83,8 @@ public:
   const std::vector<MetricShape>& metrics() const { return metrics_; }
   /** Whether the top level has been run once, so that what it declares is known. */
   bool isLoaded() const { return metricNames_ != nullptr; }
-  bool hasHook(Hook hook) const { return (hooks_ >> static_cast<uint8_t>(hook)) & 1; }
+  bool hasHook(Hook hook) const { return (hooks_ & maskOf(hook)) != 0; }
+  bool hasEither(Hook one, Hook other) const { return (hooks_ & (maskOf(one) | maskOf(other))) != 0; }
   const Limits& limits() const { return limits_; }
   /** What it shares with all scripts of its filter name. Thread: any. */
   SharedStore& shared() const { return *shared_; }
@@ -88,6 +99,11 @@ public:
   void mapPosition(std::string& file, uint32_t& line, uint32_t& column) const;
 
 private:
+  static_assert(static_cast<size_t>(Hook::Count) <= 8);
+  static constexpr uint8_t maskOf(Hook hook) {
+    return static_cast<uint8_t>(1U << static_cast<uint8_t>(hook));
+  }
+
   Script() = default;
 
   /**

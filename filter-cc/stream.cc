@@ -28,10 +28,6 @@ Cause causeOf(js::Fault fault) {
   }
 }
 
-Hook hookOf(Direction direction) {
-  return direction == Direction::Request ? Hook::OnRequest : Hook::OnResponse;
-}
-
 /** The gRPC status that says what an HTTP status says; never 0. */
 uint32_t grpcStatus(uint32_t httpStatus) {
   switch (httpStatus) {
@@ -84,16 +80,28 @@ std::string_view causeName(Cause cause) {
     return "wait";
   case Cause::Load:
     return "load";
+  case Cause::Body:
+    return "body";
   }
   return "";
 }
 
 Stream::Stream(HostStream& host, const FilterConfig& config)
-    : host_(host), config_(config), context_(*this) {}
+    : host_(host), config_(config), context_(*this) {
+  run(Direction::Response).hook = Hook::OnResponse;
+}
 
 Stream::~Stream() { detach(); }
 
 // --- Header hooks ---
+
+namespace {
+
+Hook headersHook(Direction direction) {
+  return direction == Direction::Request ? Hook::OnRequest : Hook::OnResponse;
+}
+
+}  // namespace
 
 HeadersStatus Stream::onHeaders(Direction direction, bool endStream) {
   if (direction == Direction::Response) {
@@ -101,7 +109,7 @@ HeadersStatus Stream::onHeaders(Direction direction, bool endStream) {
     phase_ = phase::ResponseHeaders;
     // Somebody else has answered while our request hook waited: its outcome is of no use.
     HookRun& request = run(Direction::Request);
-    if (request.state == HookState::Held)
+    if (request.state == HookState::Held && !request.sent)
       request.state = HookState::Done;
     // Envoy 1.38 shows us our own streamed reply.
     if (replied_)
@@ -111,9 +119,12 @@ HeadersStatus Stream::onHeaders(Direction direction, bool endStream) {
     dropClusterHeader();
   HookRun& hook = run(direction);
   hook.hasBody = !endStream;
-  if (!config_.script->hasHook(hookOf(direction)) || failed_ || ended_) {
+  hook.ended = endStream;
+  if (!config_.script->hasHook(headersHook(direction)) || failed_ || ended_) {
     hook.state = HookState::Done;
-    hook.left = true;
+    hook.left = hook.sent = true;
+    if (hook.hasBody && hasBodyHooks(direction) && !failed_ && !ended_)
+      passOn(direction, At::Headers);
     return HeadersStatus::Continue;
   }
   hook.state = HookState::Running;
@@ -171,11 +182,11 @@ void Stream::callHook(Direction direction) {
   runtime_->run(
       *this, budget(),
       [&] {
-        const Hook hook = hookOf(direction);
+        const Hook hook = run(direction).hook;
         JSValueConst arguments[2];
         int count = 0;
         if (runtime_->takes(hook, 0))
-          arguments[count++] = direction == Direction::Request ? requestObject() : responseObject();
+          arguments[count++] = hookArgument(direction);
         if (runtime_->takes(hook, 1))
           arguments[count++] = contextObject();
         const bool made = std::none_of(arguments, arguments + count,
@@ -203,6 +214,20 @@ void Stream::callHook(Direction direction) {
       });
   if (failure && fault != js::Fault::Cpu && fault != js::Fault::Memory)
     fail(causeOf(fault), std::move(*failure));
+}
+
+JSValueConst Stream::hookArgument(Direction direction) {
+  switch (run(direction).hook) {
+  case Hook::OnRequest:
+    return requestObject();
+  case Hook::OnResponse:
+    return responseObject();
+  case Hook::OnRequestChunk:
+  case Hook::OnResponseChunk:
+    return chunkObject(direction);
+  default:
+    return trailersObject(direction);
+  }
 }
 
 js::Value Stream::adoptThenable(js::Value value) {
@@ -284,26 +309,35 @@ void Stream::settle(Direction direction, js::Value value, bool rejected) {
 
 HeadersStatus Stream::finishHook(Direction direction) {
   HookRun& hook = run(direction);
-  if (ended_ || failed_ || replied_) {
+  // `sent` after a fault: `on_error: open` let it go.
+  const auto status = [&] {
+    return hook.sent ? HeadersStatus::Continue : HeadersStatus::StopIteration;
+  };
+  if (isOver()) {
     hook.state = HookState::Done;
-    // `left` after a fault: `on_error: open` let it go.
-    return hook.left ? HeadersStatus::Continue : HeadersStatus::StopIteration;
+    return status();
   }
-  if (!hook.settled) {
-    hook.state = HookState::Held;
-    hook.waitUntilNs = host::monotonicNs() + config_.config.limits.waitMs * kNsPerMs;
-    armWake();
+  if (!hook.settled || waitsForBody(hook)) {
+    hold(hook);
     return HeadersStatus::StopIteration;
   }
   // Most hooks give nothing.
-  if (!hook.rejected && hook.value.isUndefined()) {
+  if (!hook.rejected && hook.value.isUndefined())
     hook.state = HookState::Done;
-    hook.left = true;
-    return HeadersStatus::Continue;
-  }
-  if (applySettled(direction))
-    hook.left = true;
-  return hook.left ? HeadersStatus::Continue : HeadersStatus::StopIteration;
+  else if (!applySettled(direction))
+    return status();
+  hook.left = true;
+  if (hook.body == nullptr && !hasBodyHooks(direction))
+    hook.sent = true;
+  else
+    passOn(direction, At::Headers);
+  return status();
+}
+
+void Stream::hold(HookRun& hook) {
+  hook.state = HookState::Held;
+  hook.waitUntilNs = host::monotonicNs() + config_.config.limits.waitMs * kNsPerMs;
+  armWake();
 }
 
 bool Stream::applySettled(Direction direction) {
@@ -319,18 +353,36 @@ bool Stream::applySettled(Direction direction) {
   if (hook.rejected) {
     js::Fault fault = js::Fault::None;
     Error error = js::describeRejection(runtime_->ctx(), value.get(), fault);
+    if (hook.body != nullptr && hook.body->tooLarge &&
+        error.code == errorName(ErrorCode::E_BODY_LIMIT)) {
+      constexpr uint32_t kPayloadTooLarge = 413;
+      constexpr uint32_t kBadGateway = 502;
+      fail(Cause::Body, std::move(error),
+           direction == Direction::Request ? kPayloadTooLarge : kBadGateway);
+      return false;
+    }
     return failed(causeOf(fault), std::move(error));
+  }
+  if (hook.hook == Hook::OnRequestChunk || hook.hook == Hook::OnResponseChunk) {
+    const bool applied = applyChunk(direction, value.get());
+    if (applied)
+      hook.state = HookState::Done;
+    if (applied || ended_)
+      return !ended_;
   }
   // Giving back the response itself means: go on.
   if (value.isUndefined() || value.isNull() ||
-      (direction == Direction::Response &&
+      (hook.hook == Hook::OnResponse &&
        JS_IsStrictEqual(runtime_->ctx(), value.get(), responseObject_.get()))) {
     hook.state = HookState::Done;
     return true;
   }
-  Result<ResponseData*> response = checkReply(value.get(), hookName(hookOf(direction)));
+  Result<ResponseData*> response = checkReply(value.get(), hookName(hook.hook));
   if (!response)
     return failed(Cause::Throw, std::move(response).error());
+  if (run(Direction::Response).left)
+    return failed(Cause::Throw, makeError(ErrorCode::E_HEADERS_SENT,
+                                          {hookName(hook.hook), "response headers", "onResponse"}));
   hook.state = HookState::Done;
   sendReply(**response);
   return false;
@@ -374,8 +426,12 @@ void Stream::sendReply(ResponseData& response) {
 
 // --- Bodies and trailers: they wait while the headers do ---
 
-BodyStatus Stream::onBody(Direction direction, bool) {
-  if (run(direction).state == HookState::Held)
+BodyStatus Stream::onBody(Direction direction, bool endStream) {
+  HookRun& hook = run(direction);
+  hook.ended = endStream;
+  if (hook.body != nullptr)
+    return onBodyPiece(direction);
+  if (hook.state == HookState::Held)
     return BodyStatus::StopIterationAndWatermark;
   if (direction == Direction::Request && answered())
     return BodyStatus::StopIterationNoBuffer;
@@ -383,7 +439,11 @@ BodyStatus Stream::onBody(Direction direction, bool) {
 }
 
 TrailersStatus Stream::onTrailers(Direction direction) {
-  const bool held = run(direction).state == HookState::Held;
+  HookRun& hook = run(direction);
+  hook.trailersCame = true;
+  if (hook.body != nullptr)
+    return onBodyTrailers(direction);
+  const bool held = hook.state == HookState::Held;
   return held || (direction == Direction::Request && answered()) ? TrailersStatus::StopIteration : TrailersStatus::Continue;
 }
 
@@ -392,11 +452,16 @@ TrailersStatus Stream::onTrailers(Direction direction) {
 void Stream::act() {
   for (const Direction direction : {Direction::Request, Direction::Response}) {
     HookRun& hook = run(direction);
-    if (hook.state != HookState::Held || !hook.settled)
+    if (hook.inEvent)
+      continue;  // it goes on when that event is answered
+    if (hook.state == HookState::Held && hook.body != nullptr && hook.body->isRead())
+      collectBody(direction, BodyPart::Buffered);
+    if (hook.state != HookState::Held || !hook.settled || waitsForBody(hook))
       continue;
     if (applySettled(direction)) {
       hook.left = true;
-      host_.continueMessage(direction);
+      if (passOn(direction, At::Later))
+        host_.continueMessage(direction);
     }
   }
   if (rare_ != nullptr)
@@ -473,7 +538,7 @@ void Stream::onLocalReply(uint32_t status, std::string_view details) {
 
 // --- Failures ---
 
-void Stream::fail(Cause cause, Error error) {
+void Stream::fail(Cause cause, Error error, uint32_t status) {
   if (runtime_ != nullptr)
     runtime_->placeAtHook(hookNow(), error);
   config_.script->mapPositions(error);
@@ -483,32 +548,54 @@ void Stream::fail(Cause cause, Error error) {
   if (ended_ || failed_ || replied_)
     return;
   failed_ = true;
-  if (failsOpen()) {
-    goOnAsItCame();
+  for (HookRun& hook : hooks_) {
+    if (hook.body != nullptr)
+      closeChunk(*hook.body);
+  }
+  const std::string details = "fairlead_" + std::string(causeName(cause));
+  if (failsOpen() && status == 0) {
+    goOnAsItCame(details);
     return;
   }
   for (HookRun& hook : hooks_)
     hook.state = HookState::Done;
-  const std::string details = "fairlead_" + std::string(causeName(cause));
-  if (run(Direction::Response).left) {
+  if (run(Direction::Response).sent) {
     host_.resetStream(details);
     return;
   }
   const OnError& onError = config_.config.onError;
-  sendReply(cause == Cause::Wait ? onError.waitStatus : onError.status, {}, {}, details);
+  if (status == 0)
+    status = cause == Cause::Wait ? onError.waitStatus : onError.status;
+  sendReply(status, {}, {}, details);
 }
 
-void Stream::goOnAsItCame() {
+void Stream::goOnAsItCame(std::string_view details) {
   const StreamRef keep(*this);
   for (const Direction direction : {Direction::Request, Direction::Response}) {
     HookRun& hook = run(direction);
     const HookState state = std::exchange(hook.state, HookState::Done);
-    if (state != HookState::Running && state != HookState::Held)
+    const bool runs = state == HookState::Running || state == HookState::Held;
+    if (hook.body != nullptr && !ended_ && !restoreBody(direction, runs)) {
+      host_.resetStream(details);
+      return;
+    }
+    if (!runs)
       continue;
-    restoreHeaders(direction == Direction::Request ? HeaderMap::Request : HeaderMap::Response);
-    hook.left = true;
-    if (state == HookState::Held)
+    restoreHeaders(mapNow(direction));
+    hook.left = hook.sent = true;
+    if (state == HookState::Held && !hook.inEvent)
       host_.continueMessage(direction);
+  }
+}
+
+HeaderMap Stream::mapNow(Direction direction) const {
+  switch (hooks_[static_cast<size_t>(direction)].hook) {
+  case Hook::OnRequestTrailers:
+    return HeaderMap::RequestTrailers;
+  case Hook::OnResponseTrailers:
+    return HeaderMap::ResponseTrailers;
+  default:
+    return direction == Direction::Request ? HeaderMap::Request : HeaderMap::Response;
   }
 }
 
@@ -536,14 +623,15 @@ void Stream::failCpu(Error place) {
 }
 
 Hook Stream::hookNow() const {
-  switch (phase_) {
-  case phase::RequestHeaders:
-    return Hook::OnRequest;
-  case phase::ResponseHeaders:
-    return Hook::OnResponse;
-  default:
+  if (phase_ == phase::Log)
     return Hook::OnLog;
-  }
+  const auto& [request, response] = hooks_;
+  const bool requestRuns = request.state == HookState::Running || request.state == HookState::Held;
+  const bool responseRuns =
+      response.state == HookState::Running || response.state == HookState::Held;
+  if (requestRuns != responseRuns)
+    return requestRuns ? request.hook : response.hook;
+  return phase_ == phase::RequestHeaders ? request.hook : response.hook;
 }
 
 void Stream::log(LogLevel level, std::string_view text, std::string_view file, uint32_t line) {
@@ -662,7 +750,7 @@ void Stream::onWake() {
     if (ended_ || hook.state != HookState::Held || now < hook.waitUntilNs)
       continue;
     Error error = makeError(ErrorCode::E_WAIT_LIMIT,
-                            {hookName(hookOf(direction)),
+                            {hookName(hook.hook),
                              std::to_string(config_.config.limits.waitMs)});
     fail(Cause::Wait, std::move(error));
   }
@@ -681,7 +769,7 @@ void Stream::onComplete() {
   }
   if (wakeAtNs_ != 0)
     host_.wakeAt(0);
-  if (rare_ != nullptr && runtime_ != nullptr && !runtime_->dead())
+  if (runtime_ != nullptr && !runtime_->dead())
     abortPending();
   if (config_.script->hasHook(Hook::OnLog))
     runLogHook();
@@ -693,9 +781,14 @@ void Stream::onComplete() {
 }
 
 void Stream::abortPending() {
-  const Rare& rare = *rare_;
+  const bool reads = std::any_of(hooks_.begin(), hooks_.end(), [](const HookRun& hook) {
+    return hook.body != nullptr && hook.body->isRead();
+  });
+  if (rare_ == nullptr && !reads)
+    return;
+  const Rare& rare = this->rare();
   if (rare.abortSignal.isUndefined() && rare.timers.empty() && rare.fetches.empty() &&
-      !rare.waitsOnce)
+      !rare.waitsOnce && !reads)
     return;
   runtime_->run(
       *this, budget(),
@@ -713,6 +806,7 @@ void Stream::abortPending() {
         }
         abortTimers(reason.get());
         abortFetches(reason.get());
+        abortReads(reason.get());
         if (rare.waitsOnce)
           runtime_->once().leave(ctx, id_, reason.get());
       },
@@ -758,6 +852,7 @@ void Stream::killHandles() {
   }
   for (HookRun& hook : hooks_)
     hook.value.reset();
+  killBodies();
   state_.reset();
   if (rare_ == nullptr)
     return;
@@ -785,8 +880,12 @@ bool Stream::writable(HeaderMap map) const {
     return false;
   if (map == HeaderMap::Request)
     return !hooks_[static_cast<size_t>(Direction::Request)].left && !responseSeen_;
-  return map == HeaderMap::Response && responseSeen_ &&
-         !hooks_[static_cast<size_t>(Direction::Response)].left;
+  if (map == HeaderMap::Response)
+    return responseSeen_ && !hooks_[static_cast<size_t>(Direction::Response)].left;
+  const Direction direction =
+      map == HeaderMap::RequestTrailers ? Direction::Request : Direction::Response;
+  const HookState state = hooks_[static_cast<size_t>(direction)].state;
+  return mapNow(direction) == map && (state == HookState::Running || state == HookState::Held);
 }
 
 JSValueConst Stream::requestObject() {

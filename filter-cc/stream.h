@@ -11,6 +11,9 @@
 //                                │  trailers: StopIteration
 //                                └  stream ends: onComplete
 //
+// A message's hooks run one after the other: headers, chunks, trailers. What has come meanwhile waits,
+// and goes on when no hook has to see any of it (passOn).
+//
 // Thread: the worker that owns the exchange. Lifetime: reference counted, because Envoy may destroy
 // its filter inside a call that we made; the last reference gives the memory back to the host.
 
@@ -26,6 +29,7 @@
 #include <vector>
 
 #include "filter-cc/bind.h"
+#include "filter-cc/body.h"
 #include "filter-cc/console.h"
 #include "filter-cc/facts.h"
 #include "filter-cc/headers.h"
@@ -38,7 +42,7 @@
 namespace fairlead {
 
 /** What ended a hook badly: one row each in the table of failures. */
-enum class Cause : uint8_t { Throw, Stack, Cpu, Memory, Wait, Load };
+enum class Cause : uint8_t { Throw, Stack, Cpu, Memory, Wait, Load, Body };
 
 /** `throw` for Cause::Throw, as it stands in metrics and in response code details. */
 std::string_view causeName(Cause cause);
@@ -155,6 +159,11 @@ public:
   uint8_t phase() const { return phase_; }
   /** The exchange is over: nothing asynchronous can be started. */
   bool ended() const { return ended_; }
+  /** False of the trailers of a message that has none, or whose end has not come. */
+  bool exists(HeaderMap map) const {
+    return map == HeaderMap::Request || map == HeaderMap::Response ||
+           hooks_[map == HeaderMap::RequestTrailers ? 0 : 1].trailersCame;
+  }
   /** Whether the headers of a map can still be changed. */
   bool writable(HeaderMap map) const;
   /** Counts one header write. */
@@ -184,6 +193,20 @@ public:
   }
   /** Whether a message came with anything after its headers. */
   bool hasBody(Direction direction) const { return hooks_[static_cast<size_t>(direction)].hasBody; }
+
+  // In api_body.cc.
+  /** A promise of the whole body; `used` is set when it is taken. Requires: hasBody(direction). */
+  js::Value readBody(const Call& call, Direction direction, BodyForm form, bool& used);
+  /** Puts another body in the place of what came; null for none. False with an exception pending. */
+  bool setBody(const Call& call, Direction direction, std::shared_ptr<BodySource> source);
+  /** The script gave the response a status: whether that has no body. */
+  void setNullBody(bool isNull);
+  /** Shows no more chunks to the hook. */
+  void skipChunks(Direction direction) { bodyRun(direction).skipsChunks = true; }
+  /** The bytes of a chunk, in `store` where they are not in one piece. Valid until: the script returns. */
+  std::string_view chunkBytes(const ChunkData& chunk, std::string& store);
+  /** The `trailers` of a message; an exception when memory runs out. */
+  JSValueConst trailersObject(Direction direction);
 
   /** The script's objects of this stream, made on first use. Owner: the stream. */
   JSValueConst requestObject();
@@ -231,9 +254,9 @@ public:
   void reportException();
   /**
    * Takes the exchange out of the script's hands: one log line, then what `on_error` says: an answer,
-   * or on with the message as it came.
+   * or on with the message as it came. With a `status` it is answered in either mode.
    */
-  void fail(Cause cause, Error error);
+  void fail(Cause cause, Error error, uint32_t status = 0);
   /** The same for a script that overran its CPU time, stopped at `place`. */
   void failCpu(Error place);
   void addCpu(uint64_t ns) { cpuUsedNs_ += ns; }
@@ -243,7 +266,7 @@ public:
   bool queuedToAct = false;
 
 private:
-  /** What one direction's header hook is at. */
+  /** What one direction's hook is at. */
   enum class HookState : uint8_t {
     Idle,      // not called yet
     Running,   // inside the hook of the host
@@ -253,16 +276,29 @@ private:
 
   struct HookRun {
     HookState state = HookState::Idle;
+    /** The hook that `state` is about. */
+    Hook hook = Hook::OnRequest;
     /** The promise settled (or the function returned) with `value`. */
     bool settled = false;
     bool rejected = false;
     js::Value value;
     bool hasBody = false;
-    /** The headers went on: they cannot be written any more. */
+    /** All of the body has come. */
+    bool ended = false;
+    bool trailersCame = false;
+    /** The headers cannot be written any more. */
     bool left = false;
+    /** The headers have gone on. */
+    bool sent = false;
+    /** A body or trailer hook of the host runs, which will answer for this direction. */
+    bool inEvent = false;
     /** When wait_ms is over. */
     uint64_t waitUntilNs = 0;
+    std::unique_ptr<BodyRun> body;
   };
+
+  /** From where a message goes on. */
+  enum class At : uint8_t { Headers, Body, Trailers, Later };
 
   /** The lines of a name before the script wrote to it for the first time. */
   struct SavedHeader {
@@ -307,6 +343,7 @@ private:
   js::Value adoptThenable(js::Value value);
   void takeHookResult(Direction direction, js::Value result);
   void watch(Direction direction, js::Value promise);
+  void hold(HookRun& hook);
   HeadersStatus finishHook(Direction direction);
   bool applySettled(Direction direction);
   Result<ResponseData*> checkReply(JSValueConst value, std::string_view hook);
@@ -315,14 +352,19 @@ private:
   void sendReply(uint32_t status, std::span<const HeaderField> headers, std::string_view body,
                  std::string_view details);
   bool failsOpen() const { return config_.config.onError.mode == OnError::Mode::Open; }
+  /** The script has no more part in the message. */
+  bool isOver() const { return ended_ || failed_ || replied_; }
   /** Nothing of the request goes on: it has been answered, or its stream reset. */
   bool answered() const { return replied_ || (failed_ && !failsOpen()); }
   /** The header that chooses the cluster is ours alone: a client's goes, and with it the route it chose. */
   void dropClusterHeader();
   void saveHeader(HeaderMap map, std::string_view name);
   void restoreHeaders(HeaderMap map);
-  void goOnAsItCame();
+  void goOnAsItCame(std::string_view details);
   Hook hookNow() const;
+  /** The header map that the direction's hook is about. */
+  HeaderMap mapNow(Direction direction) const;
+  JSValueConst hookArgument(Direction direction);
   bool canRunScript() const { return !ended_ && runtime_ != nullptr && !runtime_->dead(); }
   void armWake();
   void abortPending();
@@ -330,6 +372,32 @@ private:
   void killHandles();
   HookRun& run(Direction direction) { return hooks_[static_cast<size_t>(direction)]; }
 
+  // In api_body.cc.
+  BodyRun& bodyRun(Direction direction);
+  bool hasBodyHooks(Direction direction) const;
+  bool wantsChunks(Direction direction) const;
+  BodyStatus onBodyPiece(Direction direction);
+  TrailersStatus onBodyTrailers(Direction direction);
+  /** All of a body has come. */
+  static bool inputEnded(const HookRun& hook) { return hook.ended || hook.trailersCame; }
+  BodyStatus bodyStatus(Direction direction);
+  void collectBody(Direction direction, BodyPart part);
+  void completeBody(Direction direction);
+  void refuseBody(Direction direction, BodyPart part);
+  bool waitsForBody(const HookRun& hook) const;
+  bool passOn(Direction direction, At at);
+  void beginBody(Direction direction);
+  bool callBodyHook(Direction direction, Hook hook, At at);
+  bool showChunk(Direction direction, At at);
+  bool applyChunk(Direction direction, JSValueConst value);
+  void replaceChunk(Direction direction, std::string_view bytes);
+  void joinReceived(Direction direction);
+  void putBack(Direction direction, std::string_view bytes);
+  void closeChunk(BodyRun& body);
+  JSValueConst chunkObject(Direction direction);
+  bool restoreBody(Direction direction, bool hookRuns);
+  void abortReads(JSValueConst reason);
+  void killBodies();
   // In api_fetch.cc.
   Fetch* fetchById(uint32_t id);
   Fetch* fetchByCallout(uint64_t calloutId);

@@ -36,6 +36,9 @@ export type HostErrorCode =
   | 'E_URL'
   | 'E_BODY_USED'
   | 'E_BODY_UNAVAILABLE'
+  | 'E_BODY_ENCODED'
+  | 'E_BODY_ENDLESS'
+  | 'E_NO_TRAILERS'
   | 'E_BODY_LIMIT'
   // fetch, timers
   | 'E_FETCH_CLUSTER_NOT_ALLOWED'

@@ -39,6 +39,7 @@ interface Headers {
    * @throws E_FRAMING_HEADER for a live message's framing header
    * @throws E_EMPTY_VALUE for an empty value on a live message
    * @throws E_HEADERS_SENT when the live headers have left
+   * @throws E_NO_TRAILERS for trailers of a message that has none, or whose trailers have not come
    * @throws E_STREAM_ENDED in a live message's `onLog`
    * @throws E_HEADER_LIMIT for the 257th write in one stream
    * @throws E_DEAD_HANDLE after the stream
@@ -58,6 +59,7 @@ interface Headers {
    * @throws E_IMMUTABLE for the headers of a fetched answer
    * @throws E_FRAMING_HEADER for a live message's framing header, and for `host` of a live request
    * @throws E_HEADERS_SENT when the live headers have left
+   * @throws E_NO_TRAILERS for trailers of a message that has none, or whose trailers have not come
    * @throws E_STREAM_ENDED in a live message's `onLog`
    * @throws E_HEADER_LIMIT for the 257th write in one stream
    * @throws E_DEAD_HANDLE after the stream
@@ -120,6 +122,7 @@ interface Headers {
    * @throws E_FRAMING_HEADER for a live message's framing header
    * @throws E_EMPTY_VALUE for an empty value on a live message
    * @throws E_HEADERS_SENT when the live headers have left
+   * @throws E_NO_TRAILERS for trailers of a message that has none, or whose trailers have not come
    * @throws E_STREAM_ENDED in a live message's `onLog`
    * @throws E_HEADER_LIMIT for the 257th write in one stream
    * @throws E_DEAD_HANDLE after the stream

@@ -248,8 +248,12 @@ interface Request {
    * @since 1
    * @example
    * const text = await new Request("http://auth/", { method: "POST", body: "hi" }).text();
-   * @throws E_BODY_USED when the body has been read; by the promise
-   * @throws E_BODY_UNAVAILABLE for a live request with a body; by the promise
+   * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_UNAVAILABLE for a live one when `onRequest` has settled
+   * @throws E_BODY_ENCODED for a live one with a `content-encoding`: read its `bytes()`
+   * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
+   * @throws E_BODY_LIMIT for a live one of more than `body_kb`
+   * @throws E_ABORTED when the exchange ends before the body
    * @throws E_DEAD_HANDLE after the stream
    */
   text(): Promise<string>;
@@ -262,8 +266,12 @@ interface Request {
    * @since 1
    * @example
    * const value = await new Request("http://auth/", { method: "POST", body: "[1]" }).json();
-   * @throws E_BODY_USED when the body has been read; by the promise
-   * @throws E_BODY_UNAVAILABLE for a live request with a body; by the promise
+   * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_UNAVAILABLE for a live one when `onRequest` has settled
+   * @throws E_BODY_ENCODED for a live one with a `content-encoding`: read its `bytes()`
+   * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
+   * @throws E_BODY_LIMIT for a live one of more than `body_kb`
+   * @throws E_ABORTED when the exchange ends before the body
    * @throws E_DEAD_HANDLE after the stream
    */
   json(): Promise<unknown>;
@@ -276,8 +284,11 @@ interface Request {
    * @since 1
    * @example
    * const size = (await new Request("http://auth/").bytes()).length;
-   * @throws E_BODY_USED when the body has been read; by the promise
-   * @throws E_BODY_UNAVAILABLE for a live request with a body; by the promise
+   * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_UNAVAILABLE for a live one when `onRequest` has settled
+   * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
+   * @throws E_BODY_LIMIT for a live one of more than `body_kb`
+   * @throws E_ABORTED when the exchange ends before the body
    * @throws E_DEAD_HANDLE after the stream
    */
   bytes(): Promise<Uint8Array<ArrayBuffer>>;
@@ -290,8 +301,11 @@ interface Request {
    * @since 1
    * @example
    * const buffer = await new Request("http://auth/").arrayBuffer();
-   * @throws E_BODY_USED when the body has been read; by the promise
-   * @throws E_BODY_UNAVAILABLE for a live request with a body; by the promise
+   * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_UNAVAILABLE for a live one when `onRequest` has settled
+   * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
+   * @throws E_BODY_LIMIT for a live one of more than `body_kb`
+   * @throws E_ABORTED when the exchange ends before the body
    * @throws E_DEAD_HANDLE after the stream
    */
   arrayBuffer(): Promise<ArrayBuffer>;
@@ -323,8 +337,9 @@ declare var Request: {
 /**
  * The request that passes through Envoy. It is live: what is set here is what the upstream gets.
  *
- * It can be written until `onRequest` has settled. Its body cannot be read in this version. Kept beyond the exchange,
- * every member throws E_DEAD_HANDLE.
+ * It can be written until `onRequest` has settled, and its body can be read till then: the headers wait for it, up to
+ * `body_kb`. A longer one ends the exchange with 413, unless the error is caught: then it passes untouched. Kept beyond the
+ * exchange, every member throws E_DEAD_HANDLE.
  *
  * @since 1
  */
@@ -419,6 +434,70 @@ interface IncomingRequest extends Request {
    */
   get cluster(): string | null;
   set cluster(value: string | null);
+
+  /**
+   * The trailers, live; always the same object. They are empty until they have come, and can be written in
+   * `onRequestTrailers`. Envoy cannot add trailers to a message without.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * const status = request.trailers.get("grpc-status");
+   * @throws E_NOT_LIVE on a request that a script made or fetched
+   * @throws E_NO_TRAILERS when they are written and there are none
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly trailers: Headers;
+
+  /**
+   * Puts another body in the place of the one that came, or gives a body to a request without; null for an empty one.
+   * `content-length` follows, all other headers stay as they are, `content-type` and `content-encoding` too. HEAD, as any method, may get one.
+   *
+   * The request goes on when its old body has come to its end; what has not been read of it is dropped. The body counts as
+   * read. `onRequestChunk` sees the new one as one chunk.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * request.setBody("hello\n");
+   * @throws E_OPTION for what is none of BodyInit
+   * @throws E_HEADERS_SENT when `onRequest` has settled
+   * @throws E_BODY_ENDLESS for a tunnel or an upgrade
+   * @throws E_STREAM_ENDED in `onLog`
+   * @throws E_NOT_LIVE on a request that a script made or fetched
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  setBody(body: BodyInit | null): void;
+
+  /**
+   * The same with a value as JSON. `content-type` becomes `application/json`, unless it says JSON already.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * const order = (await request.json()) as { total: number };
+   * request.setJson({ ...order, currency: "EUR" });
+   * @throws E_ARGUMENT for a value that JSON cannot hold, as undefined
+   * @throws E_HEADERS_SENT when `onRequest` has settled
+   * @throws E_BODY_ENDLESS for a tunnel or an upgrade
+   * @throws E_STREAM_ENDED in `onLog`
+   * @throws E_NOT_LIVE on a request that a script made or fetched
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  setJson(value: unknown): void;
+
+  /**
+   * Shows no more chunks to `onRequestChunk`: the rest of the body passes untouched. In `onRequest` it also keeps
+   * `content-length`.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * if (request.headers.get("content-type") !== "text/html") request.skipChunks();
+   * @throws E_NOT_LIVE on a request that a script made or fetched
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  skipChunks(): void;
 }
 
 /**
@@ -548,8 +627,11 @@ interface Response {
    * @example
    * const text = await (await fetch("http://auth/")).text();
    * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
-   * @throws E_BODY_UNAVAILABLE for a live response with a body
-   * @throws E_BODY_LIMIT for a fetched body of more than 1024 KiB
+   * @throws E_BODY_UNAVAILABLE for a live one when `onResponse` has settled
+   * @throws E_BODY_ENCODED for a live one with a `content-encoding`: read its `bytes()`
+   * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
+   * @throws E_BODY_LIMIT for a fetched body of more than 1024 KiB, a live one of more than `body_kb`
+   * @throws E_ABORTED when the exchange ends before the body
    * @throws E_FETCH_RESET when the call ended before the body was complete
    * @throws E_FETCH_TIMEOUT when its `timeoutMs` were over
    * @throws E_DEAD_HANDLE after the stream
@@ -565,8 +647,11 @@ interface Response {
    * @example
    * const claims = (await (await fetch("http://auth/claims")).json()) as { user: string };
    * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
-   * @throws E_BODY_UNAVAILABLE for a live response with a body
-   * @throws E_BODY_LIMIT for a fetched body of more than 1024 KiB
+   * @throws E_BODY_UNAVAILABLE for a live one when `onResponse` has settled
+   * @throws E_BODY_ENCODED for a live one with a `content-encoding`: read its `bytes()`
+   * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
+   * @throws E_BODY_LIMIT for a fetched body of more than 1024 KiB, a live one of more than `body_kb`
+   * @throws E_ABORTED when the exchange ends before the body
    * @throws E_FETCH_RESET when the call ended before the body was complete
    * @throws E_FETCH_TIMEOUT when its `timeoutMs` were over
    * @throws E_DEAD_HANDLE after the stream
@@ -582,8 +667,10 @@ interface Response {
    * @example
    * const size = (await (await fetch("http://files/logo")).bytes()).length;
    * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
-   * @throws E_BODY_UNAVAILABLE for a live response with a body
-   * @throws E_BODY_LIMIT for a fetched body of more than 1024 KiB
+   * @throws E_BODY_UNAVAILABLE for a live one when `onResponse` has settled
+   * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
+   * @throws E_BODY_LIMIT for a fetched body of more than 1024 KiB, a live one of more than `body_kb`
+   * @throws E_ABORTED when the exchange ends before the body
    * @throws E_FETCH_RESET when the call ended before the body was complete
    * @throws E_FETCH_TIMEOUT when its `timeoutMs` were over
    * @throws E_DEAD_HANDLE after the stream
@@ -599,8 +686,10 @@ interface Response {
    * @example
    * const view = new DataView(await (await fetch("http://files/index")).arrayBuffer());
    * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
-   * @throws E_BODY_UNAVAILABLE for a live response with a body
-   * @throws E_BODY_LIMIT for a fetched body of more than 1024 KiB
+   * @throws E_BODY_UNAVAILABLE for a live one when `onResponse` has settled
+   * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
+   * @throws E_BODY_LIMIT for a fetched body of more than 1024 KiB, a live one of more than `body_kb`
+   * @throws E_ABORTED when the exchange ends before the body
    * @throws E_FETCH_RESET when the call ended before the body was complete
    * @throws E_FETCH_TIMEOUT when its `timeoutMs` were over
    * @throws E_DEAD_HANDLE after the stream
@@ -673,8 +762,9 @@ declare var Response: {
 /**
  * The response that passes through Envoy. It is live: what is set here is what the client gets.
  *
- * It can be written until `onResponse` has settled. Its body cannot be read in this version. Kept beyond the exchange,
- * every member throws E_DEAD_HANDLE.
+ * It can be written until `onResponse` has settled, and its body can be read till then: the headers wait for it, up to
+ * `body_kb`. A longer one ends the exchange with 502, unless the error is caught: then it passes untouched. Kept beyond the
+ * exchange, every member throws E_DEAD_HANDLE.
  *
  * @since 1
  */
@@ -694,4 +784,70 @@ interface IncomingResponse extends Response {
    * @throws E_DEAD_HANDLE after the stream
    */
   status: number;
+
+  /**
+   * The trailers, live; always the same object. They are empty until they have come, and can be written in
+   * `onResponseTrailers`. Envoy cannot add trailers to a message without.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * const status = response.trailers.get("grpc-status");
+   * @throws E_NOT_LIVE on a response that a script made or fetched
+   * @throws E_NO_TRAILERS when they are written and there are none
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly trailers: Headers;
+
+  /**
+   * Puts another body in the place of the one that came, or gives a body to a response without; null for an empty one.
+   * `content-length` follows, all other headers stay as they are, `content-type` and `content-encoding` too. The answer to HEAD stays as it is.
+   *
+   * The response goes on when its old body has come to its end; what has not been read of it is dropped. The body counts as
+   * read. `onResponseChunk` sees the new one as one chunk.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * response.setBody("hello\n");
+   * @throws E_OPTION for what is none of BodyInit
+   * @throws E_HEADERS_SENT when `onResponse` has settled
+   * @throws E_BODY_ENDLESS for a tunnel or an upgrade
+   * @throws E_NULL_BODY_STATUS for a body with status 204, 205 or 304
+   * @throws E_STREAM_ENDED in `onLog`
+   * @throws E_NOT_LIVE on a response that a script made or fetched
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  setBody(body: BodyInit | null): void;
+
+  /**
+   * The same with a value as JSON. `content-type` becomes `application/json`, unless it says JSON already.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * const order = (await response.json()) as { total: number };
+   * response.setJson({ ...order, currency: "EUR" });
+   * @throws E_ARGUMENT for a value that JSON cannot hold, as undefined
+   * @throws E_HEADERS_SENT when `onResponse` has settled
+   * @throws E_BODY_ENDLESS for a tunnel or an upgrade
+   * @throws E_NULL_BODY_STATUS for status 204, 205 or 304
+   * @throws E_STREAM_ENDED in `onLog`
+   * @throws E_NOT_LIVE on a response that a script made or fetched
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  setJson(value: unknown): void;
+
+  /**
+   * Shows no more chunks to `onResponseChunk`: the rest of the body passes untouched. In `onResponse` it also keeps
+   * `content-length`.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * if (response.headers.get("content-type") !== "text/html") response.skipChunks();
+   * @throws E_NOT_LIVE on a response that a script made or fetched
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  skipChunks(): void;
 }

@@ -5,6 +5,8 @@ import type { Attributes, Connection, LocalReplyResult, TimingResult } from './f
 import type { FilterState, Metadata } from './metadata.js';
 import type { Cluster, Route, UpstreamHostOptions } from './routing.js';
 
+import type { Chunk, ChunkResult } from './body.js';
+
 /**
  * What a hook gives back: nothing lets the message go on, a Response answers in its place.
  *
@@ -324,6 +326,52 @@ export interface Filter<Config = unknown, State extends object = Record<string, 
   ): HookResult | Promise<HookResult>;
 
   /**
+   * A piece of the request's body is there, once `onRequest` has settled: see Chunk for when. What it returns passes, takes
+   * its place or answers (see ChunkResult). While it waits, the sender is stopped; pieces keep their order.
+   *
+   * A message whose chunks a hook sees goes on without `content-length`; `skipChunks()` in `onRequest` keeps it. Messages
+   * without a body have no chunks.
+   *
+   * @phase RequestHeaders
+   * @since 1
+   * @example
+   * import { defineFilter } from "fairlead";
+   *
+   * export default defineFilter({
+   *   onRequestChunk: (chunk) => (chunk.text().includes("forbidden") ? new Response("no\n", { status: 403 }) : undefined),
+   * });
+   * @throws E_RETURN_VALUE when it returns something else
+   * @throws E_HEADERS_SENT when it returns a Response and the answer has begun
+   */
+  onRequestChunk?(
+    chunk: Chunk,
+    ctx: Context<Config, State, Settings>,
+  ): ChunkResult | Promise<ChunkResult>;
+
+  /**
+   * The request's trailers are there, behind the last chunk. They can be written until this has settled.
+   *
+   * HTTP/1 trailers reach a filter only where Envoy's config enables them.
+   *
+   * @phase RequestHeaders
+   * @since 1
+   * @example
+   * import { defineFilter } from "fairlead";
+   *
+   * export default defineFilter({
+   *   onRequestTrailers(trailers) {
+   *     trailers.delete("x-internal");
+   *   },
+   * });
+   * @throws E_RETURN_VALUE when it returns something else
+   * @throws E_HEADERS_SENT when it returns a Response and the answer has begun
+   */
+  onRequestTrailers?(
+    trailers: Headers,
+    ctx: Context<Config, State, Settings>,
+  ): HookResult | Promise<HookResult>;
+
+  /**
    * The response's headers are there; the client has seen nothing. A returned Response takes the response's place.
    *
    * Also runs for answers of Envoy and of other filters, perhaps without `onRequest` before. Returning the same
@@ -345,6 +393,52 @@ export interface Filter<Config = unknown, State extends object = Record<string, 
    */
   onResponse?(
     response: IncomingResponse,
+    ctx: Context<Config, State, Settings>,
+  ): HookResult | Promise<HookResult>;
+
+  /**
+   * A piece of the response's body is there, once `onResponse` has settled: see Chunk for when. What it returns passes or takes
+   * its place (see ChunkResult). While it waits, the sender is stopped; pieces keep their order.
+   *
+   * A message whose chunks a hook sees goes on without `content-length`; `skipChunks()` in `onResponse` keeps it. Messages
+   * without a body have no chunks.
+   *
+   * @phase ResponseHeaders
+   * @since 1
+   * @example
+   * import { defineFilter } from "fairlead";
+   *
+   * export default defineFilter({
+   *   onResponseChunk: (chunk) => chunk.text().replaceAll("http://", "https://"),
+   * });
+   * @throws E_RETURN_VALUE when it returns something else
+   * @throws E_HEADERS_SENT when it returns a Response: the answer has begun
+   */
+  onResponseChunk?(
+    chunk: Chunk,
+    ctx: Context<Config, State, Settings>,
+  ): ChunkResult | Promise<ChunkResult>;
+
+  /**
+   * The response's trailers are there, behind the last chunk. They can be written until this has settled.
+   *
+   * HTTP/1 trailers reach a filter only where Envoy's config enables them.
+   *
+   * @phase ResponseHeaders
+   * @since 1
+   * @example
+   * import { defineFilter } from "fairlead";
+   *
+   * export default defineFilter({
+   *   onResponseTrailers(trailers) {
+   *     trailers.delete("x-internal");
+   *   },
+   * });
+   * @throws E_RETURN_VALUE when it returns something else
+   * @throws E_HEADERS_SENT when it returns a Response: the answer has begun
+   */
+  onResponseTrailers?(
+    trailers: Headers,
     ctx: Context<Config, State, Settings>,
   ): HookResult | Promise<HookResult>;
 

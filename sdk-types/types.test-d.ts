@@ -5,7 +5,7 @@
 // line with that error. Read by types.test.ts.
 
 import { counter, defineFilter, gauge, histogram, once, shared, sleep } from 'fairlead';
-import type { Context, Filter, HostError, HostErrorCode, HostsResult, LocalReplyResult, MetadataValueResult, TimingResult } from 'fairlead';
+import type { Chunk, Context, Filter, HostError, HostErrorCode, HostsResult, LocalReplyResult, MetadataValueResult, TimingResult } from 'fairlead';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 declare function is<A, B>(same: Same<A, B>): void;
@@ -106,8 +106,26 @@ defineFilter<unknown, State>({ onLog: (ctx) => is<typeof ctx.state, Partial<Stat
 
 // fails TS2561: 'onRequst' does not exist in type 'Filter
 defineFilter({ onRequst() {} });
-// fails TS2353: 'onRequestChunk' does not exist in type 'Filter
-defineFilter({ onRequestChunk() {} });
+// fails TS2353: 'onChunk' does not exist in type 'Filter
+defineFilter({ onChunk() {} });
+defineFilter({
+  onRequestChunk(chunk, ctx) {
+    is<typeof chunk, Chunk>(true);
+    is<typeof chunk.data, Uint8Array<ArrayBuffer>>(true);
+    // fails TS2540: Cannot assign to 'last'
+    chunk.last = true;
+    return ctx.request.path === null ? null : chunk.text();
+  },
+  onResponseChunk: async (chunk) => chunk.data,
+  onRequestTrailers: (trailers) => trailers.set('a', 'b'),
+  async onResponseTrailers(trailers) {
+    is<typeof trailers, Headers>(true);
+  },
+});
+// fails TS2322: Type 'number' is not assignable
+defineFilter({ onRequestChunk: () => 5 });
+// fails TS2322: Type 'string' is not assignable
+defineFilter({ onRequestTrailers: () => 'no' });
 // fails TS2322: Type 'string' is not assignable
 defineFilter({ onRequest: () => 'no' });
 // fails TS2322: Type 'Promise<number>' is not assignable
@@ -143,6 +161,13 @@ request.path = '/a';
 request.host = 'a';
 request.scheme = 'https';
 response.status = 204;
+request.setBody(new Uint8Array(3));
+response.setBody(null);
+response.setJson({ a: 1 });
+// fails TS2353: 'a' does not exist in type 'ArrayBuffer
+request.setBody({ a: 1 });
+// fails TS2339: Property 'setBody' does not exist on type 'Request'
+new Request('http://auth/').setBody('a');
 const plain: Request = request;
 is<typeof plain.host, string | null>(true);
 const copy: Response = response;

@@ -74,7 +74,7 @@ function isGlobal(statement: ts.Statement): boolean {
   return !ts.isExternalModule(statement.getSourceFile()) || ts.isModuleBlock(statement.parent);
 }
 
-/** Everything that is declared, but for names that only refer to others. */
+/** Everything that is declared, but for names that only refer to others, as those that are imported. */
 function readDeclarations(): Declared[] {
   const all: Declared[] = [];
   const add = (name: string, node: ts.Node): void => {
@@ -191,7 +191,7 @@ function problems(found: readonly Declared[], problemOf: (node: ts.Node) => stri
 
 describe('rows and declarations (F105, F108)', () => {
   test('each row is declared', () => {
-    expect(rows.map(nameOfRow).filter((name) => !declared.has(name))).toEqual([]);
+    expect(rows.filter((row) => declarationsOf(row).length === 0).map(nameOfRow)).toEqual([]);
   });
 
   test('each member of a class, each function and each export has its row', () => {
@@ -348,7 +348,7 @@ describe('the documentation', () => {
 
   test('what a hook, a HostError and an Environment have is documented like a member', () => {
     const members = documented.filter(({ name }) => /^(Filter|HostError|Environment)\./.test(name));
-    expect(members).toHaveLength(8);
+    expect(members).toHaveLength(12);
     expect(
       problems(members, (node) =>
         tagsOf(node, 'phase').length === 1 && tagsOf(node, 'example').length === 1 ? undefined : 'has no @phase or @example',
@@ -358,7 +358,7 @@ describe('the documentation', () => {
 
   test('every member names the errors that follow from its row', () => {
     // Whose objects are a stream's.
-    const ofStream = /^(Context|Attributes|Connection|Metadata|FilterState|Route|Cluster)$/;
+    const ofStream = /^(Chunk|Context|Attributes|Connection|Metadata|FilterState|Route|Cluster)$/;
     // What a row implies: a receiver that dies with its stream, a phase, a function as an argument.
     const implied = ({ kind, cls, args, phases }: Row): string[] => [
       ...((ofStream.test(cls) || /^(Request|Response|Headers)$/.test(cls)) && /^HOST_(FN|GET|GETSET|ATTRIBUTE)$/.test(kind)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 
+import { body } from './body.ts';
 import type { Case } from './case.ts';
 import { console_ } from './console.ts';
 import { facts } from './facts.ts';
@@ -17,6 +18,7 @@ import { timers } from './timers.ts';
 export const stems: Readonly<Record<string, readonly Case[]>> = {
   headers,
   message,
+  body,
   stream,
   facts,
   fetch,

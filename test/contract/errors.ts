@@ -18,7 +18,7 @@ export interface Provocation {
   /** `run` is not a hook's body, but stands above the filter itself. */
   readonly caughtAtTop?: boolean;
   /** Default: onRequest. */
-  readonly hook?: 'configure' | 'onRequest' | 'onResponse' | 'onLog';
+  readonly hook?: 'configure' | 'onRequest' | 'onRequestChunk' | 'onResponse' | 'onResponseChunk' | 'onLog';
   /** No script can catch it: it is how the hook ends. */
   readonly endsHook?: boolean;
   /** How the cluster `auth` answers. */
@@ -30,6 +30,9 @@ export interface Provocation {
 const fetchAuth = 'await fetch("http://auth/");';
 /** The first exchange leaves its objects behind, the second uses them. */
 const twice: readonly ExchangeDescription[] = [{}, {}];
+const upload: readonly ExchangeDescription[] = [{ request: { method: 'POST', body: 'a' } }];
+/** Runs what refuses a tunnel, and lets the request go as what it is. */
+const asConnect = (run: string): string => `request.method = "CONNECT"; try { ${run} } finally { request.method = "POST"; }`;
 
 export const provocations: readonly Provocation[] = [
   // Handles, phases, calls
@@ -96,11 +99,47 @@ export const provocations: readonly Provocation[] = [
   { code: 'E_URL', member: 'Response:redirect', run: 'Response.redirect("http://");' },
   { code: 'E_BODY_USED', member: 'Response.text', run: 'const used = new Response("a"); await used.text(); await used.text();' },
   { code: 'E_BODY_USED', member: 'Response.clone', run: 'const used = new Response("a"); await used.text(); used.clone();' },
+  { code: 'E_BODY_UNAVAILABLE', member: 'Request.text', hook: 'onResponse', exchanges: upload, run: 'await ctx.request.text();' },
+  { code: 'E_BODY_USED', member: 'Request.text', exchanges: upload, run: 'await request.text(); await request.text();' },
   {
-    code: 'E_BODY_UNAVAILABLE',
+    code: 'E_BODY_ENCODED',
+    member: 'Request.json',
+    exchanges: [{ request: { method: 'POST', headers: { 'content-encoding': 'gzip' }, body: 'a' } }],
+    run: 'await request.json();',
+  },
+  { code: 'E_BODY_ENDLESS', member: 'Request.bytes', exchanges: upload, run: asConnect('await request.bytes();') },
+  { code: 'E_BODY_ENDLESS', member: 'Request.setBody', exchanges: upload, run: asConnect('request.setBody("a");') },
+  {
+    code: 'E_BODY_LIMIT',
     member: 'Request.text',
-    exchanges: [{ request: { method: 'POST', body: 'a' } }],
+    exchanges: [{ request: { method: 'POST', body: 'a'.repeat(1_048_577) } }],
     run: 'await request.text();',
+  },
+  { code: 'E_HEADERS_SENT', member: 'Request.setBody', hook: 'onResponse', run: 'ctx.request.setBody("a");' },
+  { code: 'E_STREAM_ENDED', member: 'Response.setJson', hook: 'onLog', run: 'ctx.response.setJson(1);' },
+  { code: 'E_NULL_BODY_STATUS', member: 'Response.setBody', hook: 'onResponse', exchanges: [{ upstream: { status: 204 } }], run: 'response.setBody("a");' },
+  { code: 'E_OPTION', member: 'Request.setBody', run: 'request.setBody({});' },
+  { code: 'E_ARGUMENT', member: 'Request.setJson', run: 'request.setJson(undefined);' },
+  { code: 'E_NOT_LIVE', member: 'Request.setBody', run: 'new Request("http://auth/").setBody("a");' },
+  { code: 'E_NOT_LIVE', member: 'Response.skipChunks', run: 'new Response().skipChunks();' },
+  { code: 'E_NOT_LIVE', member: 'Response.trailers', run: 'new Response().trailers;' },
+  { code: 'E_NO_TRAILERS', member: 'Headers.set', run: 'request.trailers.set("a", "b");' },
+  { code: 'E_NO_TRAILERS', member: 'Request.trailers', run: 'request.trailers.append("a", "b");' },
+  {
+    code: 'E_DEAD_HANDLE',
+    member: 'Chunk.data',
+    hook: 'onRequestChunk',
+    exchanges: [{ request: { method: 'POST', body: ['a', 'b'] } }],
+    run: 'if (chunk.last) kept.data; else globalThis.kept ??= chunk;',
+  },
+  { code: 'E_RETURN_VALUE', member: 'Filter.onRequestChunk', endsHook: true, hook: 'onRequestChunk', exchanges: upload, run: 'return 1;' },
+  {
+    code: 'E_HEADERS_SENT',
+    member: 'Filter.onResponseChunk',
+    endsHook: true,
+    hook: 'onResponseChunk',
+    exchanges: [{ upstream: { body: 'a' } }],
+    run: 'return new Response();',
   },
   {
     code: 'E_BODY_UNAVAILABLE',
@@ -234,7 +273,14 @@ export const unprovoked: Readonly<Record<string, string>> = {
   E_FETCH_REQUEST: 'fairlead gives every call what Envoy requires',
 };
 
-const parameters = { configure: 'config, env', onRequest: 'request, ctx', onResponse: 'response, ctx', onLog: 'ctx' };
+const parameters = {
+  configure: 'config, env',
+  onRequest: 'request, ctx',
+  onRequestChunk: 'chunk, ctx',
+  onResponse: 'response, ctx',
+  onResponseChunk: 'chunk, ctx',
+  onLog: 'ctx',
+};
 
 /** A filter whose hook tells what it caught: constructor, name and code, in a line of the log. */
 export function scriptOf({ run, top = '', caughtAtTop = false, hook = 'onRequest', endsHook = false, auth, exchanges = [{}] }: Provocation): Script {
