@@ -20,12 +20,40 @@ constexpr size_t kBytesPerKb = 1024;
 
 using Chunk_Self = ChunkData;
 
+std::string joined(std::span<const std::string_view> pieces) {
+  std::string all;
+  size_t size = 0;
+  for (const std::string_view piece : pieces)
+    size += piece.size();
+  all.reserve(size);
+  for (const std::string_view piece : pieces)
+    all += piece;
+  return all;
+}
+
+/** A Uint8Array of pieces, each copied once. */
+js::Value newBytes(JSContext* ctx, std::span<const std::string_view> pieces) {
+  size_t size = 0;
+  for (const std::string_view piece : pieces)
+    size += piece.size();
+  auto* bytes = static_cast<uint8_t*>(js_malloc(ctx, std::max<size_t>(size, 1)));
+  if (bytes == nullptr)
+    return {ctx, JS_EXCEPTION};
+  size_t filled = 0;
+  for (const std::string_view piece : pieces) {
+    std::copy(piece.begin(), piece.end(), bytes + filled);
+    filled += piece.size();
+  }
+  // With a size of 0 it frees.
+  const auto resize = [](JSRuntime* runtime, void*, void* memory, size_t length) {
+    return js_realloc_rt(runtime, memory, length);
+  };
+  return {ctx, JS_NewUint8Array(ctx, bytes, size, resize, nullptr, false)};
+}
+
 Outcome<JSValue> Chunk_data(Call& call, ChunkData& self) {
   if (self.data.isUndefined()) {
-    std::string store;
-    const std::string_view bytes = self.stream.chunkBytes(self, store);
-    js::Value data(call.ctx, JS_NewUint8ArrayCopy(
-                                 call.ctx, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
+    js::Value data = newBytes(call.ctx, self.stream.chunkPieces(self));
     if (data.isException())
       return Thrown{};
     self.data = std::move(data);
@@ -37,9 +65,7 @@ Outcome<bool> Chunk_last(Call&, ChunkData& self) { return self.last; }
 
 Outcome<std::string_view> Chunk_text(Call&, ChunkData& self) {
   if (!self.text) {
-    std::string store;
-    const std::string_view bytes = self.stream.chunkBytes(self, store);
-    std::string all = std::exchange(self.body.cut, {}).append(bytes);
+    std::string all = std::exchange(self.body.cut, {}) + joined(self.stream.chunkPieces(self));
     if (!self.last) {
       const size_t cut = cutUtf8(all);
       self.body.cut = all.substr(all.size() - cut);
@@ -93,17 +119,6 @@ public:
 private:
   bool& flag_;
 };
-
-std::string joined(std::span<const std::string_view> pieces) {
-  std::string all;
-  size_t size = 0;
-  for (const std::string_view piece : pieces)
-    size += piece.size();
-  all.reserve(size);
-  for (const std::string_view piece : pieces)
-    all += piece;
-  return all;
-}
 
 }  // namespace
 
@@ -522,28 +537,19 @@ bool Stream::restoreBody(Direction direction, bool hookRuns) {
 
 // --- The script's objects ---
 
-std::string_view Stream::chunkBytes(const ChunkData& chunk, std::string& store) {
+std::vector<std::string_view> Stream::chunkPieces(const ChunkData& chunk) {
   const BodyRun& body = chunk.body;
   std::vector<std::string_view> pieces;
   host_.body(chunk.direction, body.part, pieces);
   size_t skip = body.part == BodyPart::Buffered ? body.passed : 0;
   size_t left = body.chunkBytes;
-  std::string_view only;
-  for (std::string_view piece : pieces) {
+  for (std::string_view& piece : pieces) {
     const size_t skipped = std::min(skip, piece.size());
     piece = piece.substr(skipped, left);
     skip -= skipped;
     left -= piece.size();
-    if (piece.empty())
-      continue;
-    if (only.empty() && store.empty()) {
-      only = piece;
-      continue;
-    }
-    store.append(only).append(piece);
-    only = {};
   }
-  return store.empty() ? only : store;
+  return pieces;
 }
 
 JSValueConst Stream::chunkObject(Direction direction) {

@@ -203,8 +203,8 @@ public:
   void setNullBody(bool isNull);
   /** Shows no more chunks to the hook. */
   void skipChunks(Direction direction) { bodyRun(direction).skipsChunks = true; }
-  /** The bytes of a chunk, in `store` where they are not in one piece. Valid until: the script returns. */
-  std::string_view chunkBytes(const ChunkData& chunk, std::string& store);
+  /** The bytes of a chunk. Valid until: the script returns. */
+  std::vector<std::string_view> chunkPieces(const ChunkData& chunk);
   /** The `trailers` of a message; an exception when memory runs out. */
   JSValueConst trailersObject(Direction direction);
 

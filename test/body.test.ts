@@ -14,6 +14,7 @@ import {
   sha256,
   startEnvoy,
   startUpstream,
+  type Echo,
   type Envoy,
   type HeaderPair,
   type JsonObject,
@@ -371,6 +372,31 @@ test('trailers are read, changed and deleted behind the last chunk (F005, F128)'
   const { answer } = await ask(replying, 'HTTP/2', '/trailers', { method: 'POST', body: patternBytes(10), chunked: true, trailers });
   expect([answer.status, answer.text()]).toEqual([403, 'trailers']);
 });
+
+test('a chunk hook that waits stops its sender: 100 MB pass in order, and memory stays within a few buffers (F012)', async () => {
+  const limit = 1024 * 1024;
+  const upstream = await startUpstream();
+  const inline = `import { sleep } from "fairlead"; export default {
+    async onRequestChunk(chunk) { const data = chunk.data; await sleep(5); return data; } };`;
+  const own = await startEnvoy({ filters: [fairlead({ inline, limits: roomy })], clusters: { upstream }, bufferLimitBytes: limit });
+  const allocated = async (): Promise<number> => Number((JSON.parse(await own.admin('/memory')) as { allocated: string }).allocated);
+  const small = Buffer.from('warm');
+  expect((await request(own, '/', { body: small })).json<Echo>().bodySha256).toBe(sha256(small));
+  const before = await allocated();
+  const body = patternBytes(100 * 1024 * 1024);
+  const wanted = sha256(body);
+  let done = false;
+  const sent = request(own, '/', { body, timeoutMs: 100_000 }).finally(() => (done = true));
+  let most = 0;
+  while (!done) most = Math.max(most, (await allocated()) - before);
+  expect((await sent).json<Echo>()).toMatchObject({ bodyLength: body.length, bodySha256: wanted });
+  expect(await own.gauge('downstream_flow_control_paused_reading_total')).toBeGreaterThan(0);
+  expect(most).toBeGreaterThan(limit / 2);
+  // Envoy's own buffers to both sides among them.
+  expect(most).toBeLessThan(6 * limit);
+  expect(await own.stop()).toBe(0);
+  await upstream.close();
+}, 120_000);
 
 test('an HTTP/2 stream flows through a chunk hook piece by piece, both ways (F011, F016)', async () => {
   const pingPong = await startUpstream({ http2: true, handler: (exchange) => exchange.pingPong() });

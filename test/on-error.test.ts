@@ -61,10 +61,10 @@ const causes: Record<string, Cause> = {
   },
 };
 
-/** Causes whose statement can also come after an `await`, when Envoy holds the message. */
+/** Causes whose statement can also come after an `await`, when Envoy holds the message and its body has been taken. */
 const laterCauses = ['throw', 'stack', 'cpu', 'memory'];
 
-/** A script whose `hook` changes all it can and then fails, for the path `/fail`; nothing follows in open mode. */
+/** A script whose `hook` changes all it can, the body where it awaits, and then fails, for the path `/fail`; nothing follows in open mode. */
 function script(hook: Hook, { statement, configure = '' }: Cause, awaits: boolean): string {
   const changes =
     hook === 'onRequest'
@@ -81,7 +81,7 @@ export default { ${configure}
     message.headers.append("x-twice", "three");
     message.headers.set("x-added", "added");
     ${changes}
-    ${awaits ? 'await sleep(1);' : ''}
+    ${awaits ? 'await message.bytes(); message.setBody("changed"); await sleep(1);' : ''}
     ${statement} ${configure === '' ? '/* fails */' : ''}
   },
   ${after}

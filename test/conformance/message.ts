@@ -393,9 +393,9 @@ export const message: readonly Case[] = [
     ],
   },
   {
-    title: 'a status without a body can be put on a response that has one (F004)',
+    title: 'a status without a body takes the body from a response that has one (F004, R18)',
     hooks: `onResponse(response) { response.status = 205; }`,
-    exchanges: [{ upstream: { status: 200, body: 'kept' }, want: { client: { status: 205, body: 'kept' } } }],
+    exchanges: [{ upstream: { status: 200, body: 'gone' }, want: { client: { status: 205, body: '' } } }],
   },
   {
     title: 'each kind of answer reaches onLog (F022)',
