@@ -168,16 +168,16 @@ export const body: readonly Case[] = [
   {
     title: 'a kept chunk refuses every use, and its bytes are the script\'s own (F015, R05)',
     hooks: `onRequestChunk(chunk, ctx) {
-        if (globalThis.kept === undefined) { globalThis.kept = chunk; globalThis.bytes = chunk.data; return; }
+        if (ctx.request.path !== "/use") { if (!globalThis.kept) { globalThis.kept = chunk; globalThis.bytes = chunk.data; } return; }
         ctx.state.told ??= [() => kept.data, () => kept.last, () => kept.text()].map((use) => {
           try { use(); return "open"; } catch (error) { return error.code; } });
       },
-      onResponse(response, ctx) { response.headers.set("x-told", [...(ctx.state.told ?? []), String.fromCharCode(...bytes)].join()); }`,
+      onResponse(response, ctx) { response.headers.set("x-told", [...(ctx.state.told ?? ["none"]), String.fromCharCode(...(globalThis.bytes ?? []))].join()); }`,
     exchanges: [
-      { request: { ...post, body: 'first' }, want: { client: { status: 200 } } },
+      { request: { ...post, body: 'k' }, want: { client: { status: 200 } } },
       {
-        request: { ...post, body: 'other' },
-        want: { client: { status: 200, headers: { 'x-told': 'E_DEAD_HANDLE,E_DEAD_HANDLE,E_DEAD_HANDLE,first' } } },
+        request: { ...post, path: '/use', body: 'other' },
+        want: { client: { status: 200, headers: { 'x-told': 'E_DEAD_HANDLE,E_DEAD_HANDLE,E_DEAD_HANDLE,k' } } },
       },
     ],
   },
