@@ -50,8 +50,8 @@ std::string withKey(std::string_view path, std::string_view json) {
 constexpr std::string_view kKnown =
     "inline, file, bytecode, config, clusters, cluster_header, metadata, limits, on_error";
 constexpr std::string_view kKnownLimits =
-    "cpu_ms, stream_cpu_ms, load_ms, memory_mb, stack_kb, wait_ms, fetches, "
-    "shared_kb";
+    "cpu_ms, stream_cpu_ms, load_ms, memory_mb, stack_kb, wait_ms, body_kb, "
+    "fetches, shared_kb";
 
 std::string unknown(std::string_view path, std::string_view hint, std::string_view known = kKnown) {
   std::string text = "unknown key " + std::string(path);
@@ -319,7 +319,7 @@ TEST(ConfigTest, AnUnknownKeyOfASectionIsNamedWithItsPath) {
 TEST(ConfigTest, KeysOfOtherVersionsAreUnknown) {
   for (const std::string_view key :
        {"watch", "isolation", "idle_s", "total_memory_mb", "verify_keys", "deny_headers", "secrets",
-        "record", "limits.body_kb", "on_error.breaker"})
+        "record", "on_error.breaker"})
     EXPECT_EQ(refused(withKey(key, "1")).code, "E_CONFIG_KEY") << key;
 }
 

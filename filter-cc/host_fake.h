@@ -354,7 +354,7 @@ struct ExchangeOptions {
   bool holdResponse = false;
   /** The client leaves before the first event that comes after so many hooks. */
   uint32_t clientLeavesAfterHooks = UINT32_MAX;
-  ExchangeFacts facts;
+  ExchangeFacts facts = {};
 };
 
 /**

@@ -333,7 +333,7 @@ TEST_F(HostFakeTest, AReplyFromTheRequestHookGoesOutWhenTheHookHasReturned) {
   exchange.probeForTest = [&](Exchange& probed, HookCall& call) {
     if (call.kind == Kind::Complete) {
       order.push_back("complete");
-    } else {
+    } else if (call.kind == Kind::Headers) {
       const HeaderField header{"x-a", "1"};
       probed.host()->sendResponse(403, {&header, 1}, "no", "");
       order.push_back("sent");

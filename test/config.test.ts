@@ -268,15 +268,12 @@ describe('an unknown key (H402)', () => {
 
   const later: JsonObject[] = [
     { watch: true },
-    { limits: { body_kb: 64 } },
     { on_error: { breaker: { failures: 5 } } },
-    { cluster_header: 'x-cluster' },
     { isolation: 'worker' },
     { idle_s: 5 },
     { total_memory_mb: 64 },
     { verify_keys: [] },
     { deny_headers: [] },
-    { metadata: [] },
     { secrets: {} },
     { record: true },
     { disabled: true },
@@ -491,7 +488,7 @@ describe('a source that is none, or not one (H404)', () => {
     ['a promise as default export', `export default Promise.resolve({});`, 'E_SCRIPT_EXPORT', /./],
     ['a misspelt hook', `export default { onRequests() {} };`, 'E_SCRIPT_HOOK', /onRequests.*onRequest\b/],
     ['a hook in other letters', `export default { onrequest() {} };`, 'E_SCRIPT_HOOK', /onrequest.*onRequest\b/],
-    ['a hook of another version', `export default { onRequestChunk() {} };`, 'E_SCRIPT_HOOK', /onRequestChunk/],
+    ['a hook of another version', `export default { onRequestReset() {} };`, 'E_SCRIPT_HOOK', /onRequestReset/],
     ['a hook that is no function', `export default { onRequest: 5 };`, 'E_SCRIPT_HOOK', /onRequest/],
     ['a string as hook', `export default { onLog: "log" };`, 'E_SCRIPT_HOOK', /onLog/],
     [

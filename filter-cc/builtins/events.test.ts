@@ -520,10 +520,13 @@ describe('AbortController and AbortSignal', () => {
       };
       work(100);`);
     engine.collect();
-    const before = engine.heapBytes();
-    engine.before('work(200)');
-    // Nothing but cycles would stay: about a kilobyte for each turn.
-    expect(engine.heapBytes() - before).toBeLessThan(20_000);
+    const growths = Array.from({ length: 3 }, () => {
+      const before = engine.heapBytes();
+      engine.before('work(200)');
+      return engine.heapBytes() - before;
+    });
+    // Nothing but cycles would stay: about a kilobyte for each turn, in every run. Tables of the engine grow in one of them.
+    expect(Math.min(...growths)).toBeLessThan(20_000);
   });
 });
 
