@@ -160,7 +160,7 @@ TEST_P(FactsTest, AValueThatMetadataCannotHoldIsRefusedWhole) {
        "Array(1025).fill(1), deep(40),"
        "    circle, { a: [() => {}] }, bad].map((value) => of(() => metadata.set('test', 'key', "
        "value))).join());"
-       "  tell(metadata.keys('test')); tell(of(() => metadata.set('test', 'key', deep(1)))); }");
+       "  tell(metadata.keys('test')); tell(of(() => metadata.set('test', 'key', deep(2)))); }");
   run(plan());
   std::string codes = "E_METADATA_VALUE";
   for (int i = 1; i < 11; ++i)

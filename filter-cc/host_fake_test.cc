@@ -499,13 +499,15 @@ TEST_F(HostFakeTest, AReplyOfTheRouterNestsInContinue) {
       order.push_back("continued");
     } else if (call.kind == Kind::Complete) {
       order.push_back("complete");
+    } else if (call.kind == Kind::LocalReply) {
+      order.push_back("reply hook");
     } else if (call.direction == Direction::Response) {
       order.push_back("response hook");
     }
   };
   exchange.requestHeaders(kGet);
   exchange.wake();
-  EXPECT_EQ(order, List({"response hook", "response hook", "complete", "continued"}));
+  EXPECT_EQ(order, List({"reply hook", "response hook", "response hook", "complete", "continued"}));
   EXPECT_EQ(exchange.atClient().status(), 503U);
 }
 

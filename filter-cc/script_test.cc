@@ -129,6 +129,7 @@ TEST(ContractTest, ScriptsCanImportWhatTheRowsOfFairleadName) {
     if (row.starts_with(kStart))
       names.insert(row.substr(kStart.size(), row.find(',', kStart.size()) - kStart.size()));
   }
+  names.insert("shared");  // an object of the module, whose row is no function
   const auto modules = importableModules();
   ASSERT_EQ(modules.size(), 1U);
   EXPECT_EQ(modules[0].name, "fairlead");
