@@ -89,6 +89,7 @@ TEST(ConfigTest, DefaultsAreThoseOfTheTable) {
     EXPECT_EQ(config.limits.memoryMb, 16U);
     EXPECT_EQ(config.limits.stackKb, 512U);
     EXPECT_EQ(config.limits.waitMs, 15'000U);
+    EXPECT_EQ(config.limits.bodyKb, 1'024U);
     EXPECT_EQ(config.limits.fetches, 16U);
     EXPECT_EQ(config.limits.sharedKb, 1024U);
     EXPECT_EQ(config.onError.status, 500U);

@@ -166,7 +166,7 @@ describe('a good config', () => {
   });
 
   test('has every limit and status at its bounds (F055)', async () => {
-    const least = { cpu_ms: 1, stream_cpu_ms: 1, load_ms: 1_000, memory_mb: 2, stack_kb: 64, wait_ms: 1, fetches: 0 };
+    const least = { cpu_ms: 1, stream_cpu_ms: 1, load_ms: 1_000, memory_mb: 2, stack_kb: 64, wait_ms: 1, body_kb: 1, fetches: 0 };
     const most = {
       cpu_ms: 10_000,
       stream_cpu_ms: 60_000,
@@ -174,6 +174,7 @@ describe('a good config', () => {
       memory_mb: 1_024,
       stack_kb: 4_096,
       wait_ms: 3_600_000,
+      body_kb: 1_048_576,
       fetches: 1_024,
     };
     for (const limits of [least, most]) {
@@ -323,7 +324,7 @@ describe('a value of the wrong type (H403)', () => {
     ['on_error', ['object'], (value) => ({ inline: good, on_error: value })],
     ['on_error.status', ['number'], (value) => ({ inline: good, on_error: { status: value } })],
     ['on_error.wait_status', ['number'], (value) => ({ inline: good, on_error: { wait_status: value } })],
-    ...['cpu_ms', 'stream_cpu_ms', 'load_ms', 'memory_mb', 'stack_kb', 'wait_ms', 'fetches'].map(
+    ...['cpu_ms', 'stream_cpu_ms', 'load_ms', 'memory_mb', 'stack_kb', 'wait_ms', 'body_kb', 'fetches'].map(
       (key): [string, string[], (value: Json) => JsonObject] => [
         `limits.${key}`,
         ['number'],
@@ -353,6 +354,7 @@ describe('a number out of its range (H403, H407)', () => {
     ['memory_mb', 2, 1_024],
     ['stack_kb', 64, 4_096],
     ['wait_ms', 1, 3_600_000],
+    ['body_kb', 1, 1_048_576],
     ['fetches', 0, 1_024],
   ];
   const cases = ranges.flatMap(([key, min, max]) =>
