@@ -150,18 +150,18 @@ public:
   std::optional<MetadataValue> read() {
     const auto known = knownKinds().find(id_);
     const bool isKnown = known != knownKinds().end();
-    const std::optional<Kind> usual = isKnown ? std::optional(known->second.kind) : std::nullopt;
+    const Kind usual = isKnown ? known->second.kind : Kind::Null;
     if (isKnown)
       usualItems_ = known->second.items;
-    if (usual && *usual != Kind::Null) {
-      if (std::optional<MetadataValue> value = readAs(*usual))
+    if (usual != Kind::Null) {
+      if (std::optional<MetadataValue> value = readAs(usual))
         return value;
     }
     if (!hasMetadata(envoy_, source_, ns_, {key_.ptr, key_.length}))
       return std::nullopt;
     if (std::optional<MetadataValue> list = readAs(Kind::List))
       return remember(std::move(list));
-    if (usual == Kind::Null)
+    if (isKnown && usual == Kind::Null)
       return std::nullopt;
     for (const Kind kind : {Kind::Text, Kind::Number, Kind::Flag}) {
       if (kind == usual)

@@ -451,7 +451,8 @@ interface IncomingRequest extends Request {
 
   /**
    * Puts another body in the place of the one that came, or gives a body to a request without; null for an empty one.
-   * `content-length` follows, all other headers stay as they are, `content-type` and `content-encoding` too. HEAD, as any method, may get one.
+   * `content-length` follows; all other headers stay as they are, `content-type` and `content-encoding` too. A request of
+   * any method can get one.
    *
    * The request goes on when its old body has come to its end; what has not been read of it is dropped. The body counts as
    * read. `onRequestChunk` sees the new one as one chunk.
