@@ -55,14 +55,14 @@ js::Value fromShared(JSContext* ctx, const SharedValue& value) {
   case Kind::Number:
     return {ctx, JS_NewNumber(ctx, value.number)};
   case Kind::String:
-    return js::newUtf8(ctx, *value.payload);
+    return js::newUtf8(ctx, value.payload);
   case Kind::Bytes:
-    return {ctx, JS_NewUint8ArrayCopy(ctx, reinterpret_cast<const uint8_t*>(value.payload->data()),
-                                      value.payload->size())};
+    return {ctx, JS_NewUint8ArrayCopy(ctx, reinterpret_cast<const uint8_t*>(value.payload.data()),
+                                      value.payload.size())};
   case Kind::Json:
     break;
   }
-  return {ctx, JS_ParseJSON(ctx, value.payload->c_str(), value.payload->size(), "shared")};
+  return {ctx, JS_ParseJSON(ctx, value.payload.c_str(), value.payload.size(), "shared")};
 }
 
 /** `ttlMs` of the options, 0 without one. False: an exception is pending. */

@@ -4,6 +4,7 @@
 #include "filter-cc/shared.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <map>
 #include <utility>
@@ -13,33 +14,69 @@
 namespace fairlead {
 namespace {
 
-class Lock {
-public:
-  explicit Lock(Mutex& mutex) : mutex_(mutex) { mutex_.lock(); }
-  ~Lock() { mutex_.unlock(); }
-  Lock(const Lock&) = delete;
-  Lock& operator=(const Lock&) = delete;
-
-private:
-  Mutex& mutex_;
-};
-
 size_t sizeOf(std::string_view key, const SharedValue& value) {
-  return SharedStore::kEntryBytes + key.size() +
-         (value.payload == nullptr ? 0 : value.payload->size());
+  return SharedStore::kEntryBytes + key.size() + value.payload.size();
 }
 
 uint64_t expiryOf(uint64_t ttlNs) { return ttlNs == 0 ? 0 : host::monotonicNs() + ttlNs; }
 
+/** Readers meet it; what they do at once comes in no order. */
+template <class Value> std::atomic_ref<Value> atomic(Value& value) {
+  return std::atomic_ref<Value>(value);
+}
+
 }  // namespace
+
+/** Lets nobody change a shard. */
+class SharedStore::ReadLock {
+public:
+  explicit ReadLock(std::span<Stripe> stripes) : stripe_(stripes[thisThread() % stripes.size()]) {
+    stripe_.mutex.lock();
+  }
+  ~ReadLock() { stripe_.mutex.unlock(); }
+  ReadLock(const ReadLock&) = delete;
+  ReadLock& operator=(const ReadLock&) = delete;
+
+  Stripe& stripe() const { return stripe_; }
+
+private:
+  static size_t thisThread() {
+    static std::atomic<size_t> threads{0};
+    thread_local const size_t number = threads.fetch_add(1, std::memory_order_relaxed);
+    return number;
+  }
+
+  Stripe& stripe_;
+};
+
+/** Lets nobody else look at a shard. */
+class SharedStore::WriteLock {
+public:
+  explicit WriteLock(std::span<Stripe> stripes) : stripes_(stripes) {
+    for (Stripe& stripe : stripes_)
+      stripe.mutex.lock();
+  }
+  ~WriteLock() {
+    for (Stripe& stripe : stripes_)
+      stripe.mutex.unlock();
+  }
+  WriteLock(const WriteLock&) = delete;
+  WriteLock& operator=(const WriteLock&) = delete;
+
+private:
+  const std::span<Stripe> stripes_;
+};
 
 bool SharedValue::operator==(const SharedValue& other) const {
   if (kind != other.kind)
     return false;
   if (kind == Kind::Number)
     return number == other.number || (std::isnan(number) && std::isnan(other.number));
-  return *payload == *other.payload;
+  return payload == other.payload;
 }
+
+SharedStore::SharedStore(size_t threads)
+    : stripeCount_(std::clamp<size_t>(threads, 1, kMaxStripes)) {}
 
 std::shared_ptr<SharedStore> SharedStore::of(const std::string& filterName) {
   // Never destroyed: at process exit nothing of ours is. Thread: main.
@@ -48,7 +85,7 @@ std::shared_ptr<SharedStore> SharedStore::of(const std::string& filterName) {
   std::weak_ptr<SharedStore>& known = stores[filterName];
   std::shared_ptr<SharedStore> store = known.lock();
   if (store == nullptr) {
-    store = std::make_shared<SharedStore>();
+    store = std::make_shared<SharedStore>(host::concurrency());
     known = store;
   }
   return store;
@@ -56,24 +93,35 @@ std::shared_ptr<SharedStore> SharedStore::of(const std::string& filterName) {
 
 SharedStore::Shard& SharedStore::shardOf(std::string_view key) {
   // Not the low bits: the shard's own table goes by those.
-  constexpr int kShift = sizeof(size_t) * 8 - 4;
-  static_assert(size_t{1} << 4 == kShards);
+  constexpr int kShift = sizeof(size_t) * 8 - 3;
+  static_assert(size_t{1} << 3 == kShards);
   const size_t hash = std::hash<std::string_view>()(key) * static_cast<size_t>(0x9E3779B97F4A7C15);
   return shards_[hash >> kShift];
 }
 
-SharedStore::Entries::iterator SharedStore::find(Shard& shard, std::string_view key) {
+SharedStore::Entry* SharedStore::find(Shard& shard, std::string_view key) {
   const auto found = shard.byKey.find(key);
   if (found == shard.byKey.end())
-    return shard.entries.end();
-  const auto entry = found->second;
-  if (entry->expiresNs != 0 && entry->expiresNs <= host::monotonicNs()) {
-    remove(shard, entry);
-    return shard.entries.end();
-  }
-  entry->usedAt = age_.load(std::memory_order_relaxed);
-  shard.entries.splice(shard.entries.begin(), shard.entries, entry);
+    return nullptr;
+  Entry& entry = *found->second;
+  return entry.expiresNs != 0 && entry.expiresNs <= host::monotonicNs() ? nullptr : &entry;
+}
+
+SharedStore::Entry* SharedStore::take(Shard& shard, std::string_view key) {
+  const auto found = shard.byKey.find(key);
+  if (found == shard.byKey.end())
+    return nullptr;
+  Entry* entry = find(shard, key);
+  if (entry == nullptr)
+    remove(shard, found->second);
   return entry;
+}
+
+void SharedStore::touch(Entry& entry) const {
+  const uint64_t now = age_.load(std::memory_order_relaxed) + 1;
+  // As long as nothing new comes, what is read again and again is not written.
+  if (atomic(entry.usedAt).load(std::memory_order_relaxed) != now)
+    atomic(entry.usedAt).store(now, std::memory_order_relaxed);
 }
 
 void SharedStore::remove(Shard& shard, Entries::iterator entry) {
@@ -102,16 +150,22 @@ bool SharedStore::evictOldest() {
   Shard* oldest = nullptr;
   uint64_t usedAt = UINT64_MAX;
   for (Shard& shard : shards_) {
-    const Lock lock(shard.mutex);
-    if (!shard.entries.empty() && shard.entries.back().usedAt < usedAt) {
+    const WriteLock lock(stripesOf(shard));
+    Entries& entries = shard.entries;
+    // Each use moves an entry once at most.
+    while (!entries.empty() && entries.back().usedAt != entries.back().listedAt) {
+      entries.back().listedAt = entries.back().usedAt;
+      entries.splice(entries.begin(), entries, std::prev(entries.end()));
+    }
+    if (!entries.empty() && entries.back().usedAt < usedAt) {
       oldest = &shard;
-      usedAt = shard.entries.back().usedAt;
+      usedAt = entries.back().usedAt;
     }
   }
   if (oldest == nullptr)
     return false;
   // Others may have been here meanwhile: then its oldest is a newer one, or there is none.
-  const Lock lock(oldest->mutex);
+  const WriteLock lock(stripesOf(*oldest));
   if (!oldest->entries.empty()) {
     remove(*oldest, std::prev(oldest->entries.end()));
     ++oldest->evictions;
@@ -128,35 +182,39 @@ void SharedStore::setLimit(size_t limitBytes) {
 template <class Change> void SharedStore::withRoom(std::string_view key, Change&& change) {
   Shard& shard = shardOf(key);
   do {
-    const Lock lock(shard.mutex);
+    const WriteLock lock(stripesOf(shard));
     if (change(shard))
       return;
   } while (evictOldest());
 }
 
-void SharedStore::put(Shard& shard, std::string_view key, Entries::iterator old, SharedValue value,
+void SharedStore::put(Shard& shard, std::string_view key, Entry* old, SharedValue& value,
                       uint64_t expiresNs) {
-  const uint64_t usedAt = age_.fetch_add(1, std::memory_order_relaxed) + 1;
-  if (old != shard.entries.end()) {
-    old->value = std::move(value);
+  if (old != nullptr) {
+    // What was there is freed by the caller, without the lock.
+    std::swap(old->value, value);
     old->expiresNs = expiresNs;
-    old->usedAt = usedAt;
+    touch(*old);
     return;
   }
-  shard.entries.push_front({std::string(key), std::move(value), expiresNs, usedAt});
+  const uint64_t now = age_.fetch_add(2, std::memory_order_relaxed) + 2;
+  shard.entries.push_front({std::string(key), std::move(value), expiresNs, now, now});
   shard.byKey.emplace(shard.entries.front().key, shard.entries.begin());
 }
 
 std::optional<SharedValue> SharedStore::get(std::string_view key) {
   Shard& shard = shardOf(key);
-  const Lock lock(shard.mutex);
-  const auto entry = find(shard, key);
-  if (entry == shard.entries.end()) {
-    ++shard.misses;
+  const ReadLock lock(stripesOf(shard));
+  Entry* entry = find(shard, key);
+  if (entry == nullptr) {
+    ++lock.stripe().misses;
     return std::nullopt;
   }
-  ++shard.hits;
-  return entry->value;
+  ++lock.stripe().hits;
+  touch(*entry);
+  const SharedValue& value = entry->value;
+  return SharedValue{value.kind, atomic(entry->value.number).load(std::memory_order_relaxed),
+                     value.payload};
 }
 
 template <class Fits>
@@ -168,18 +226,17 @@ SharedStore::Cas SharedStore::replace(std::string_view key, std::optional<Shared
   const uint64_t expiresNs = expiryOf(ttlNs);
   Cas result = Cas::TooLarge;
   withRoom(key, [&](Shard& shard) {
-    const auto old = find(shard, key);
-    const bool isThere = old != shard.entries.end();
-    if (!fits(isThere ? &old->value : nullptr)) {
+    Entry* old = take(shard, key);
+    if (!fits(old == nullptr ? nullptr : &old->value)) {
       result = Cas::Different;
       return true;
     }
-    if (value && !reserve(bytes, isThere ? sizeOf(key, old->value) : 0))
+    if (value && !reserve(bytes, old == nullptr ? 0 : sizeOf(key, old->value)))
       return false;
     if (value)
-      put(shard, key, old, *std::move(value), expiresNs);
-    else if (isThere)
-      remove(shard, old);
+      put(shard, key, old, *value, expiresNs);
+    else if (old != nullptr)
+      remove(shard, shard.byKey.find(key)->second);
     result = Cas::Done;
     return true;
   });
@@ -200,33 +257,41 @@ SharedStore::Cas SharedStore::cas(std::string_view key, const std::optional<Shar
 
 bool SharedStore::erase(std::string_view key) {
   Shard& shard = shardOf(key);
-  const Lock lock(shard.mutex);
-  const auto entry = find(shard, key);
-  if (entry == shard.entries.end())
+  const WriteLock lock(stripesOf(shard));
+  if (take(shard, key) == nullptr)
     return false;
-  remove(shard, entry);
+  remove(shard, shard.byKey.find(key)->second);
   return true;
 }
 
-
 SharedStore::Incr SharedStore::incr(std::string_view key, double by, uint64_t ttlNs, double& sum) {
-  const SharedValue first = SharedValue::of(by);
-  if (sizeOf(key, first) > limitBytes_.load(std::memory_order_relaxed))
+  const auto step = [&](Entry& entry) {
+    if (entry.value.kind != SharedValue::Kind::Number)
+      return Incr::NotANumber;
+    touch(entry);
+    sum = atomic(entry.value.number).fetch_add(by, std::memory_order_relaxed) + by;
+    return Incr::Done;
+  };
+  Shard& shard = shardOf(key);
+  {
+    const ReadLock lock(stripesOf(shard));
+    if (Entry* entry = find(shard, key))
+      return step(*entry);
+  }
+  SharedValue first = SharedValue::of(by);
+  const size_t bytes = sizeOf(key, first);
+  if (bytes > limitBytes_.load(std::memory_order_relaxed))
     return Incr::TooLarge;
   Incr result = Incr::TooLarge;
-  withRoom(key, [&](Shard& shard) {
-    const auto entry = find(shard, key);
-    if (entry == shard.entries.end()) {
-      if (!reserve(sizeOf(key, first), 0))
-        return false;
-      put(shard, key, entry, first, expiryOf(ttlNs));
-      sum = by;
-    } else if (entry->value.kind != SharedValue::Kind::Number) {
-      result = Incr::NotANumber;
+  withRoom(key, [&](Shard&) {
+    if (Entry* entry = take(shard, key)) {
+      result = step(*entry);
       return true;
-    } else {
-      sum = entry->value.number += by;
     }
+    if (!reserve(bytes, 0))
+      return false;
+    put(shard, key, nullptr, first, expiryOf(ttlNs));
+    sum = by;
     result = Incr::Done;
     return true;
   });
@@ -237,7 +302,7 @@ std::vector<std::string> SharedStore::keys(std::string_view prefix) {
   std::vector<std::string> found;
   const uint64_t nowNs = host::monotonicNs();
   for (Shard& shard : shards_) {
-    const Lock lock(shard.mutex);
+    const WriteLock lock(stripesOf(shard));
     for (auto entry = shard.entries.begin(); entry != shard.entries.end();) {
       const auto next = std::next(entry);
       if (entry->expiresNs != 0 && entry->expiresNs <= nowNs)
@@ -254,9 +319,11 @@ std::vector<std::string> SharedStore::keys(std::string_view prefix) {
 SharedStore::Counts SharedStore::takeCounts() {
   Counts counts{};
   for (Shard& shard : shards_) {
-    const Lock lock(shard.mutex);
-    counts.hits += std::exchange(shard.hits, 0);
-    counts.misses += std::exchange(shard.misses, 0);
+    const WriteLock lock(stripesOf(shard));
+    for (Stripe& stripe : stripesOf(shard)) {
+      counts.hits += std::exchange(stripe.hits, 0);
+      counts.misses += std::exchange(stripe.misses, 0);
+    }
     counts.evictions += std::exchange(shard.evictions, 0);
   }
   return counts;

@@ -3,8 +3,9 @@
 
 // What the streams of one filter name share: one store for all workers, which survives reloads.
 //
-// Thread: any. A store is cut into shards, each with a lock of its own that is held for a few
-// instructions only: no script runs, no value is converted and no payload is copied under it.
+// Thread: any. A store is cut into shards. Who reads one, or steps a number in it, takes that lock of
+// the shard which belongs to its thread, and so writes nothing that other threads look at; who
+// changes one takes all of its locks. No script runs and no value is converted under a lock.
 
 #pragma once
 
@@ -15,6 +16,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -41,12 +43,12 @@ struct SharedValue {
   enum class Kind : uint8_t { Number, String, Bytes, Json };
   Kind kind = Kind::Number;
   double number = 0;
-  /** Of all but Number: UTF-8, bytes, or JSON text. Never changed once it is here. */
-  std::shared_ptr<const std::string> payload;
+  /** Of all but Number: UTF-8, bytes, or JSON text. */
+  std::string payload;
 
-  static SharedValue of(double number) { return {Kind::Number, number, nullptr}; }
+  static SharedValue of(double number) { return {Kind::Number, number, {}}; }
   static SharedValue of(Kind kind, std::string_view payload) {
-    return {kind, 0, std::make_shared<const std::string>(payload)};
+    return {kind, 0, std::string(payload)};
   }
   /** The same kind and the same content; NaN is equal to itself. */
   bool operator==(const SharedValue& other) const;
@@ -57,7 +59,8 @@ public:
   /** The store of that filter name, new when nobody holds it any more. */
   static std::shared_ptr<SharedStore> of(const std::string& filterName);
 
-  SharedStore() = default;
+  /** For as many threads that use it often; more take turns. */
+  explicit SharedStore(size_t threads);
   SharedStore(const SharedStore&) = delete;
   SharedStore& operator=(const SharedStore&) = delete;
 
@@ -103,24 +106,38 @@ private:
     SharedValue value;
     /** 0: never. */
     uint64_t expiresNs;
+    /** See age_. Readers set it, so that it is read and written as an atomic. */
     uint64_t usedAt;
+    /** What `usedAt` was when the entry took its place in the list. */
+    uint64_t listedAt;
   };
   using Entries = std::list<Entry>;
 
-  struct alignas(64) Shard {
+  static constexpr size_t kMaxStripes = 8;
+  struct alignas(64) Stripe {
     Mutex mutex;
-    /** Begins with what was used last. */
+    uint64_t hits = 0;
+    uint64_t misses = 0;
+  };
+  struct Shard {
+    /** One lock for each thread; those of threads that there are not stay unused. */
+    std::array<Stripe, kMaxStripes> stripes;
+    /** Begins with what was listed last; what has been used since moves when it is to be evicted. */
     Entries entries;
     /** Its keys are those of the entries. */
     std::unordered_map<std::string_view, Entries::iterator> byKey;
-    uint64_t hits = 0;
-    uint64_t misses = 0;
     uint64_t evictions = 0;
   };
+  class ReadLock;
+  class WriteLock;
 
   Shard& shardOf(std::string_view key);
-  // With the shard's lock held.
-  Entries::iterator find(Shard& shard, std::string_view key);
+  /** Null: there is none, or its time is over. Requires: a lock. */
+  static Entry* find(Shard& shard, std::string_view key);
+  void touch(Entry& entry) const;
+  // Requires: a WriteLock.
+  /** find(), which also removes an entry whose time is over. */
+  Entry* take(Shard& shard, std::string_view key);
   void remove(Shard& shard, Entries::iterator entry);
   bool reserve(size_t bytes, size_t instead);
   /** Makes room in one of the shards. Requires: no lock is held. */
@@ -133,14 +150,16 @@ private:
   /** Puts `value`, or nothing, in the place of what is there, if that fits. */
   template <class Fits>
   Cas replace(std::string_view key, std::optional<SharedValue> value, uint64_t ttlNs, Fits&& fits);
-  void put(Shard& shard, std::string_view key, Entries::iterator old, SharedValue value,
-           uint64_t expiresNs);
+  void put(Shard& shard, std::string_view key, Entry* old, SharedValue& value, uint64_t expiresNs);
 
-  static constexpr size_t kShards = 16;
+  std::span<Stripe> stripesOf(Shard& shard) const { return {shard.stripes.data(), stripeCount_}; }
+
+  static constexpr size_t kShards = 8;
+  const size_t stripeCount_;
   std::array<Shard, kShards> shards_;
   std::atomic<size_t> bytes_{0};
   std::atomic<size_t> limitBytes_{0};
-  /** Counts what comes in, so that the uses in between can be told apart without a clock. */
+  /** Steps by two with each new entry, so that what was used in between can be told without a clock. */
   std::atomic<uint64_t> age_{0};
 };
 

@@ -27,7 +27,7 @@ SharedValue text(std::string_view value) { return SharedValue::of(Kind::String, 
 
 std::optional<std::string> read(SharedStore& store, std::string_view key) {
   const auto value = store.get(key);
-  return value && value->payload != nullptr ? std::optional(*value->payload) : std::nullopt;
+  return value ? std::optional(value->payload) : std::nullopt;
 }
 
 /** Runs `body` on as many threads, all at once. */
@@ -48,7 +48,7 @@ template <class Body> void onThreads(int count, Body&& body) {
 
 TEST(SharedStoreTest, KeepsWhatWasSetLast) {
   // F094
-  SharedStore store;
+  SharedStore store(4);
   store.setLimit(kLarge);
   EXPECT_EQ(read(store, "a"), std::nullopt);
   EXPECT_TRUE(store.set("a", text("1"), 0));
@@ -68,7 +68,7 @@ TEST(SharedStoreTest, KeepsWhatWasSetLast) {
 TEST(SharedStoreTest, ForgetsAValueWhenItsTimeIsOver) {
   // F094
   FakeEnvoy envoy;
-  SharedStore store;
+  SharedStore store(4);
   store.setLimit(kLarge);
   EXPECT_TRUE(store.set("a", text("1"), 20 * kNsPerMs));
   EXPECT_TRUE(store.set("b", text("1"), 20 * kNsPerMs));
@@ -89,7 +89,7 @@ TEST(SharedStoreTest, ForgetsAValueWhenItsTimeIsOver) {
 TEST(SharedStoreTest, ANumberKeepsTheTimeItWasMadeWith) {
   // F094
   FakeEnvoy envoy;
-  SharedStore store;
+  SharedStore store(4);
   store.setLimit(kLarge);
   double sum = 0;
   for (int i = 1; i <= 3; ++i) {
@@ -108,7 +108,7 @@ TEST(SharedStoreTest, ANumberKeepsTheTimeItWasMadeWith) {
 TEST(SharedStoreTest, SetsAValueOnlyInThePlaceOfTheExpectedOne) {
   // F094
   using Cas = SharedStore::Cas;
-  SharedStore store;
+  SharedStore store(4);
   store.setLimit(kLarge);
   EXPECT_EQ(store.cas("a", text("1"), text("2"), 0), Cas::Different);
   EXPECT_EQ(store.cas("a", std::nullopt, text("1"), 0), Cas::Done);
@@ -125,7 +125,7 @@ TEST(SharedStoreTest, SetsAValueOnlyInThePlaceOfTheExpectedOne) {
 
 TEST(SharedStoreTest, GivesTheKeysOfAPrefixInOrder) {
   // F094
-  SharedStore store;
+  SharedStore store(4);
   store.setLimit(kLarge);
   for (const char* key : {"b2", "a", "b", "b1", "c"})
     EXPECT_TRUE(store.set(key, text(""), 0));
@@ -135,7 +135,7 @@ TEST(SharedStoreTest, GivesTheKeysOfAPrefixInOrder) {
 
 TEST(SharedStoreTest, WhatWasUsedLongestAgoMakesRoomForOthers) {
   // F094, F095
-  SharedStore store;
+  SharedStore store(4);
   constexpr int kEntries = 50;
   constexpr size_t kEntry = SharedStore::kEntryBytes + 2 + 100;
   store.setLimit(kEntries * kEntry);
@@ -174,7 +174,7 @@ TEST(SharedStoreTest, IsOneForAllOfAName) {
 
 TEST(SharedStoreTest, NoStepOfEightThreadsIsLost) {
   // F094
-  SharedStore store;
+  SharedStore store(4);
   store.setLimit(kLarge);
   constexpr int kSteps = 100'000;
   onThreads(8, [&](int) {
@@ -187,7 +187,7 @@ TEST(SharedStoreTest, NoStepOfEightThreadsIsLost) {
 
 TEST(SharedStoreTest, NoThreadSeesAHalfValueNorMoreThanFits) {
   // F094
-  SharedStore store;
+  SharedStore store(4);
   constexpr size_t kLimit = 20 * (SharedStore::kEntryBytes + 2'000);
   store.setLimit(kLimit);
   std::atomic<int> taken{0};
@@ -199,7 +199,7 @@ TEST(SharedStoreTest, NoThreadSeesAHalfValueNorMoreThanFits) {
       EXPECT_TRUE(store.set(key, text(std::string(1'000 + 100 * thread, own)), 0));
       if (const auto value = store.get(std::to_string((i + 1) % 40))) {
         // Of one thread, from the first byte to the last.
-        const std::string& bytes = *value->payload;
+        const std::string& bytes = value->payload;
         EXPECT_EQ(bytes.find_first_not_of(bytes.front()), std::string::npos);
         EXPECT_EQ(bytes.size(), 1'000U + 100U * static_cast<size_t>(bytes.front() - 'a'));
       }
