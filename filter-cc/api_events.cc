@@ -98,6 +98,11 @@ bool onAbort(Runtime& runtime, JSValueConst signal, JSValueConst function, js::V
   return done;
 }
 
+bool isEventObject(Runtime& runtime, JSValueConst object) {
+  return runtime.hasBuiltin(Builtin::Events) &&
+         JS_ToBool(runtime.ctx(), callExport(runtime, "isEventObject", object).get()) > 0;
+}
+
 bool defineEventNatives(Runtime& runtime, JSValueConst exports) {
   return JS_SetPropertyFunctionList(runtime.ctx(), exports, kNatives, std::size(kNatives)) == 0;
 }

@@ -152,11 +152,15 @@ JSValue defineClass(Runtime& runtime, HostClass cls, std::span<const Row> rows, 
       !js::setTag(ctx, prototype.get(), name))
     return JS_EXCEPTION;
   js::Value constructor;
+  const Row* last = nullptr;
   for (const Row& row : rows) {
-    if (row.cls != name || row.place != Place::Class)
-      continue;
-    constructor = js::Value(ctx, JS_NewCFunction2(ctx, row.entry.u.func.cfunc.generic, name,
-                                                  row.entry.u.func.length, JS_CFUNC_constructor, 0));
+    if (row.cls == name && row.place == Place::Class)
+      last = &row;
+  }
+  if (last != nullptr) {
+    const auto& function = last->entry.u.func;
+    constructor = js::Value(ctx, JS_NewCFunction2(ctx, function.cfunc.generic, name, function.length,
+                                                  JS_CFUNC_constructor, 0));
     if (constructor.isException() ||
         !defineRows(ctx, constructor.get(), rows, name, Place::Constructor) ||
         JS_SetConstructor(ctx, constructor.get(), prototype.get()) < 0)

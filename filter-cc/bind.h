@@ -56,6 +56,9 @@ enum class HostClass : uint8_t {
   Counter,
   Gauge,
   Histogram,
+  Crypto,
+  SubtleCrypto,
+  CryptoKey,
   Count,
 };
 
@@ -455,6 +458,13 @@ JSValue constructor(JSContext* ctx, JSValueConst newTarget, int argc, JSValueCon
     return callWith<results::Object>(call, argc, argv, Arguments{}, [&](auto... args) {
       return Function(call, args...);
     });
+  });
+}
+
+/** The constructor of a class that scripts cannot make objects of. */
+template <Name Class> JSValue illegalConstructor(JSContext* ctx, JSValueConst, int, JSValueConst*) {
+  return barrier(ctx, Class.chars, [&] {
+    return throwError(ctx, ErrorCode::E_ILLEGAL_CONSTRUCTOR, {Class.chars});
   });
 }
 

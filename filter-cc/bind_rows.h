@@ -11,7 +11,10 @@ using namespace phase;
 
 #define HOST_KINDS(...) bind::Args<__VA_ARGS__>
 #define HOST_CONTRACT(version)
-#define HOST_CLASS(cls, parent, since)
+// The constructor of a class that has no HOST_NEW.
+#define HOST_CLASS(cls, parent, since)                                                             \
+  bind::Row{#cls, bind::Place::Class,                                                              \
+            bind::constructorEntry(#cls, 0, bind::illegalConstructor<#cls>)},
 #define HOST_OBJECT(cls, since)
 #define HOST_ATTRIBUTE(cls, name, type, id, release, since)
 #define HOST_NEW(cls, args, phases, since)                                                         \

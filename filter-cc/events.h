@@ -4,7 +4,7 @@
 // AbortSignals for the core. They are made in TypeScript (builtins/events.ts); what a script does
 // to the prototypes of its world changes nothing here.
 //
-// Requires, of every function but the last: an open Entry.
+// Requires, of every function but the last two: an open Entry.
 
 #pragma once
 
@@ -41,6 +41,9 @@ js::Value abortReason(Runtime& runtime, JSValueConst signal);
  */
 bool onAbort(Runtime& runtime, JSValueConst signal, JSValueConst function,
              js::Value* remove = nullptr);
+
+/** Whether an object is one of those that are made in builtins/events.ts. */
+bool isEventObject(Runtime& runtime, JSValueConst object);
 
 /** What builtins/events.ts imports: newDomException, reportException. False: out of memory. */
 bool defineEventNatives(Runtime& runtime, JSValueConst exports);

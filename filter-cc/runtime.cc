@@ -56,16 +56,20 @@ template <HostClass Class> JSValue constructorOf(Runtime& runtime) {
 constexpr LazyGlobal kLazyGlobals[] = {
     {"AbortController", fromBuiltin<Builtin::Events, "AbortController">},
     {"AbortSignal", fromBuiltin<Builtin::Events, "AbortSignal">},
+    {"Crypto", constructorOf<HostClass::Crypto>},
+    {"CryptoKey", constructorOf<HostClass::CryptoKey>},
     {"Event", fromBuiltin<Builtin::Events, "Event">},
     {"EventTarget", fromBuiltin<Builtin::Events, "EventTarget">},
     {"Headers", constructorOf<HostClass::Headers>},
     {"Request", constructorOf<HostClass::Request>},
     {"Response", constructorOf<HostClass::Response>},
+    {"SubtleCrypto", constructorOf<HostClass::SubtleCrypto>},
     {"TextDecoder", constructorOf<HostClass::TextDecoder>},
     {"TextEncoder", constructorOf<HostClass::TextEncoder>},
     {"URL", constructorOf<HostClass::URL>},
     {"URLSearchParams", constructorOf<HostClass::URLSearchParams>},
     {"console", defineConsole},
+    {"crypto", newCrypto},
     {"navigator", defineNavigator},
     {"performance", definePerformance},
     {"self", defineSelf},
@@ -97,6 +101,9 @@ constexpr ClassRow kClasses[] = {
     {"Counter", defineCounter},
     {"Gauge", defineGauge},
     {"Histogram", defineHistogram},
+    {"Crypto", defineCrypto},
+    {"SubtleCrypto", defineSubtleCrypto},
+    {"CryptoKey", defineCryptoKey},
 };
 static_assert(std::size(kClasses) == static_cast<size_t>(HostClass::Count));
 
@@ -336,7 +343,7 @@ bool Runtime::defineGlobals() {
       return false;
   }
   return defineFetchGlobals(*this, global.get()) && defineTimerGlobals(*this, global.get()) &&
-         defineScopeGlobals(*this, global.get());
+         defineScopeGlobals(*this, global.get()) && defineCloneGlobals(*this, global.get());
 }
 
 Result<void> Runtime::readFilter(JSValueConst moduleNamespace) {

@@ -139,6 +139,10 @@ public:
   }
   /** The exports of a builtin, loaded on first use; an exception when memory runs out. */
   JSValueConst builtin(Builtin builtin);
+  /** Whether a script has touched it yet. */
+  bool hasBuiltin(Builtin builtin) const {
+    return !builtins_[static_cast<size_t>(builtin)].isUndefined();
+  }
   /** Makes sure that the class's prototype exists. False: out of memory. */
   bool ensureClass(HostClass cls);
   /**

@@ -55,6 +55,8 @@ constexpr ContractRow kContractRows[] = {
 #define HOST_console
 #define HOST_url
 #define HOST_encoding
+#define HOST_crypto
+#define HOST_clone
 #define HOST_events
 #define HOST_scope
 #define HOST_engine

@@ -31,15 +31,20 @@ JSValue defineTextDecoder(Runtime& runtime);
 JSValue defineCounter(Runtime& runtime);
 JSValue defineGauge(Runtime& runtime);
 JSValue defineHistogram(Runtime& runtime);
+JSValue defineCrypto(Runtime& runtime);
+JSValue defineSubtleCrypto(Runtime& runtime);
+JSValue defineCryptoKey(Runtime& runtime);
 
 // Objects and functions of globalThis.
 JSValue defineConsole(Runtime& runtime);
+JSValue newCrypto(Runtime& runtime);
 JSValue definePerformance(Runtime& runtime);
 JSValue defineNavigator(Runtime& runtime);
 JSValue defineSelf(Runtime& runtime);
 bool defineFetchGlobals(Runtime& runtime, JSValueConst global);
 bool defineTimerGlobals(Runtime& runtime, JSValueConst global);
 bool defineScopeGlobals(Runtime& runtime, JSValueConst global);
+bool defineCloneGlobals(Runtime& runtime, JSValueConst global);
 
 // Exports of the module "fairlead": put the stem's functions into `exports`.
 bool defineStreamExports(Runtime& runtime, JSValueConst exports);

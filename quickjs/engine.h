@@ -310,6 +310,9 @@ public:
   Error takeFaultPlace() { return faultPlace_ ? std::move(*faultPlace_) : Error{}; }
   /// What the caller learned of that place, from the exception of its own call.
   void setFaultPlace(Error place) { faultPlace_ = std::move(place); }
+  /// For host functions that work long: looks at the limits as the engine does at loops and calls.
+  /// False: they are met; the script is stopped when it runs on.
+  bool mayGoOn() { return !onPoll(); }
   /// CPU time since the first poll; 0 when the entry was too short for one.
   uint64_t cpuUsedNs() const;
 
@@ -473,6 +476,15 @@ enum class BytesState : uint8_t { NotBytes, Lost, Found };
 /// Finds the memory of an ArrayBuffer or of a view of one (DataView too).
 /// Valid until: script code runs.
 [[nodiscard]] BytesState bytesOf(JSValueConst value, std::span<uint8_t>& bytes);
+
+// --- structuredClone ---
+
+/// Clones a value as HTML's structuredClone does, but breadth first: that shows only in the order in
+/// which getters are called. `isForeign` tells objects of the embedder that the engine takes for
+/// ordinary ones. An exception value: with `refused` null an exception is pending; else that cannot
+/// be cloned.
+Value structuredClone(JSContext* ctx, JSValueConst value, std::span<JSValueConst> transfer,
+                      bool (*isForeign)(JSContext* ctx, JSValueConst object), const char*& refused);
 
 // --- For logs and builtins ---
 

@@ -380,3 +380,275 @@ JSValue fairlead_intrinsics(JSContext* ctx) {
   }
   return intrinsics;
 }
+
+// --- structuredClone ---
+
+typedef struct {
+  JSContext* ctx;
+  // Each object that was met and its clone, in the order in which they were met: what is to be filled
+  // yet stands behind what is filled.
+  JSMapState* met;
+  fairlead_is_foreign is_foreign;
+  void* opaque;
+  // Why something cannot be cloned.
+  const char* refused;
+} FairleadClone;
+
+static JSValue clone_refuse(FairleadClone* clone, const char* what) {
+  clone->refused = what;
+  return JS_EXCEPTION;
+}
+
+static JSValue clone_buffer(FairleadClone* clone, JSArrayBuffer* buffer) {
+  if (buffer->detached) return clone_refuse(clone, "a detached ArrayBuffer");
+  uint64_t most = buffer->max_byte_length;
+  JSValue copy = js_array_buffer_constructor1(clone->ctx, JS_UNDEFINED, buffer->byte_length,
+                                              array_buffer_is_resizable(buffer) ? &most : NULL);
+  if (!JS_IsException(copy))
+    memcpy(JS_VALUE_GET_OBJ(copy)->u.array_buffer->data, buffer->data, buffer->byte_length);
+  return copy;
+}
+
+static JSValue clone_value(FairleadClone* clone, JSValueConst value);
+
+static JSValue clone_view(FairleadClone* clone, JSObject* p) {
+  JSTypedArray* view = p->u.typed_array;
+  bool is_array = p->class_id != JS_CLASS_DATAVIEW;
+  if (is_array ? typed_array_is_oob(p) : dataview_is_oob(p))
+    return clone_refuse(clone, "a view whose buffer is detached or too short");
+  JSContext* ctx = clone->ctx;
+  JSValue buffer = clone_value(clone, JS_MKPTR(JS_TAG_OBJECT, view->buffer));
+  if (JS_IsException(buffer)) return buffer;
+  int shift = is_array ? typed_array_size_log2(p->class_id) : 0;
+  JSValueConst args[] = {buffer, js_int64(view->offset),
+                         view->track_rab ? JS_UNDEFINED : js_int64(view->length >> shift)};
+  JSValue copy = is_array ? js_typed_array_constructor(ctx, JS_UNDEFINED, 3, args, p->class_id)
+                          : js_dataview_constructor(ctx, JS_UNDEFINED, 3, args);
+  JS_FreeValue(ctx, buffer);
+  return copy;
+}
+
+static JSValue clone_error(FairleadClone* clone, JSValueConst error) {
+  static const char* const names[] = {"EvalError",   "RangeError", "ReferenceError",
+                                      "SyntaxError", "TypeError",  "URIError"};
+  static const JSErrorEnum kinds[] = {JS_EVAL_ERROR,   JS_RANGE_ERROR, JS_REFERENCE_ERROR,
+                                      JS_SYNTAX_ERROR, JS_TYPE_ERROR,  JS_URI_ERROR};
+  JSContext* ctx = clone->ctx;
+  JSValue name = JS_GetProperty(ctx, error, JS_ATOM_name);
+  const char* text = JS_IsException(name) ? NULL : JS_ToCString(ctx, name);
+  JS_FreeValue(ctx, name);
+  if (!text) return JS_EXCEPTION;
+  JSValue proto = ctx->class_proto[JS_CLASS_ERROR];
+  for (size_t i = 0; i < countof(names); i++) {
+    if (!strcmp(text, names[i])) proto = ctx->native_error_proto[kinds[i]];
+  }
+  JS_FreeCString(ctx, text);
+  JSValue copy = JS_NewObjectProtoClass(ctx, proto, JS_CLASS_ERROR);
+  JSPropertyDescriptor message;
+  int has = JS_IsException(copy) ? -1 : JS_GetOwnProperty(ctx, &message, error, JS_ATOM_message);
+  if (has > 0) {
+    JSValue string =
+        message.flags & JS_PROP_GETSET ? JS_UNDEFINED : JS_ToString(ctx, message.value);
+    js_free_desc(ctx, &message);
+    has = JS_IsException(string) ? -1
+          : JS_IsUndefined(string)
+              ? 0
+              : JS_DefinePropertyValue(ctx, copy, JS_ATOM_message, string,
+                                       JS_PROP_WRITABLE | JS_PROP_CONFIGURABLE);
+  }
+  if (has < 0) {
+    JS_FreeValue(ctx, copy);
+    return JS_EXCEPTION;
+  }
+  // The stack, which the engine keeps apart.
+  JSValue* stack = &JS_VALUE_GET_OBJ(copy)->u.object_data;
+  JS_FreeValue(ctx, *stack);
+  *stack = js_dup(JS_VALUE_GET_OBJ(error)->u.object_data);
+  return copy;
+}
+
+/* The clone of an object, without what it holds. */
+static JSValue clone_shell(FairleadClone* clone, JSValueConst value) {
+  JSContext* ctx = clone->ctx;
+  JSObject* p = JS_VALUE_GET_OBJ(value);
+  switch (p->class_id) {
+  case JS_CLASS_OBJECT:
+    if (clone->is_foreign(ctx, value, clone->opaque))
+      return clone_refuse(clone, "an object of the host");
+    /* fall through */
+  case JS_CLASS_ARGUMENTS:
+  case JS_CLASS_MAPPED_ARGUMENTS:
+    return JS_NewObject(ctx);
+  case JS_CLASS_ARRAY:
+    return JS_NewArray(ctx);
+  case JS_CLASS_NUMBER:
+  case JS_CLASS_STRING:
+  case JS_CLASS_BOOLEAN:
+  case JS_CLASS_BIG_INT:
+    return JS_ToObject(ctx, p->u.object_data);
+  case JS_CLASS_DATE: {
+    double ms;
+    return JS_ToFloat64(ctx, &ms, p->u.object_data) ? JS_EXCEPTION : JS_NewDate(ctx, ms);
+  }
+  case JS_CLASS_REGEXP:
+    return js_regexp_constructor_internal(ctx, JS_UNDEFINED,
+                                          js_dup(JS_MKPTR(JS_TAG_STRING, p->u.regexp.pattern)),
+                                          js_dup(JS_MKPTR(JS_TAG_STRING, p->u.regexp.bytecode)));
+  case JS_CLASS_MAP:
+    return js_map_constructor(ctx, JS_UNDEFINED, 0, NULL, 0);
+  case JS_CLASS_SET:
+    return js_map_constructor(ctx, JS_UNDEFINED, 0, NULL, MAGIC_SET);
+  case JS_CLASS_ERROR:
+    return clone_error(clone, value);
+  case JS_CLASS_DOM_EXCEPTION: {
+    JSDOMExceptionData* data = JS_GetOpaque(value, JS_CLASS_DOM_EXCEPTION);
+    JSValueConst args[] = {data->message, data->name};
+    return js_domexception_constructor0(ctx, JS_UNDEFINED, 2, args, 0);
+  }
+  case JS_CLASS_ARRAY_BUFFER:
+    return clone_buffer(clone, p->u.array_buffer);
+  case JS_CLASS_DATAVIEW:
+    return clone_view(clone, p);
+  default:
+    if (is_typed_array(p->class_id)) return clone_view(clone, p);
+    return clone_refuse(clone, JS_IsFunction(ctx, value) ? "a function" : "an object of this kind");
+  }
+}
+
+/* Puts an object beside its clone; false: no memory. */
+static bool clone_remember(FairleadClone* clone, JSValueConst value, JSValue copy) {
+  JSMapRecord* record = map_add_record(clone->ctx, clone->met, value);
+  if (record) record->value = js_dup(copy);
+  return record != NULL;
+}
+
+static JSValue clone_value(FairleadClone* clone, JSValueConst value) {
+  if (JS_IsSymbol(value)) return clone_refuse(clone, "a symbol");
+  if (!JS_IsObject(value)) return js_dup(value);
+  JSMapRecord* known = map_find_record(clone->ctx, clone->met, value);
+  if (known) return js_dup(known->value);
+  JSValue copy = clone_shell(clone, value);
+  if (JS_IsException(copy) || clone_remember(clone, value, copy)) return copy;
+  JS_FreeValue(clone->ctx, copy);
+  return JS_EXCEPTION;
+}
+
+static bool clone_properties(FairleadClone* clone, JSValueConst from, JSValueConst to) {
+  JSContext* ctx = clone->ctx;
+  JSPropertyEnum* names;
+  uint32_t count;
+  if (JS_GetOwnPropertyNames(ctx, &names, &count, from, JS_GPN_STRING_MASK | JS_GPN_ENUM_ONLY) < 0)
+    return false;
+  bool done = true;
+  for (uint32_t i = 0; done && i < count; i++) {
+    // A getter of an earlier one may have taken it away.
+    int has = JS_GetOwnProperty(ctx, NULL, from, names[i].atom);
+    if (has == 0) continue;
+    JSValue member = has < 0 ? JS_EXCEPTION : JS_GetProperty(ctx, from, names[i].atom);
+    JSValue copy = JS_IsException(member) ? JS_EXCEPTION : clone_value(clone, member);
+    JS_FreeValue(ctx, member);
+    done = !JS_IsException(copy) &&
+           JS_DefinePropertyValue(ctx, to, names[i].atom, copy, JS_PROP_C_W_E) >= 0;
+  }
+  JS_FreePropertyEnum(ctx, names, count);
+  return done;
+}
+
+static bool clone_entries(FairleadClone* clone, JSValueConst from, JSValueConst to, bool is_set) {
+  JSContext* ctx = clone->ctx;
+  JSMapState* s = JS_VALUE_GET_OBJ(from)->u.map_state;
+  // Keys and values in turn, as they are now: cloning an error can run code of the script.
+  JSValue* entries = js_malloc(ctx, sizeof(*entries) * 2 * (s->record_count + 1));
+  if (!entries) return false;
+  uint32_t count = 0;
+  struct list_head* el;
+  list_for_each(el, &s->records) {
+    JSMapRecord* record = list_entry(el, JSMapRecord, link);
+    if (record->empty) continue;
+    entries[count++] = js_dup(record->key);
+    entries[count++] = js_dup(record->value);
+  }
+  bool done = true;
+  for (uint32_t i = 0; i < count; i += 2) {
+    JSValue key = done ? clone_value(clone, entries[i]) : JS_EXCEPTION;
+    JSValue value = JS_IsException(key) ? JS_EXCEPTION : clone_value(clone, entries[i + 1]);
+    done = !JS_IsException(value);
+    if (done) {
+      JSValueConst args[] = {key, value};
+      JSValue map = js_map_set(ctx, to, 2, args, is_set ? MAGIC_SET : 0);
+      done = !JS_IsException(map);
+      JS_FreeValue(ctx, map);
+    }
+    JS_FreeValue(ctx, key);
+    JS_FreeValue(ctx, value);
+    JS_FreeValue(ctx, entries[i]);
+    JS_FreeValue(ctx, entries[i + 1]);
+  }
+  js_free(ctx, entries);
+  return done;
+}
+
+static bool clone_content(FairleadClone* clone, JSValueConst from, JSValueConst to) {
+  switch (JS_VALUE_GET_OBJ(from)->class_id) {
+  case JS_CLASS_OBJECT:
+  case JS_CLASS_ARGUMENTS:
+  case JS_CLASS_MAPPED_ARGUMENTS:
+    return clone_properties(clone, from, to);
+  case JS_CLASS_ARRAY: {
+    int64_t length;
+    return clone_properties(clone, from, to) && js_get_length64(clone->ctx, &length, from) == 0 &&
+           JS_SetProperty(clone->ctx, to, JS_ATOM_length, js_int64(length)) >= 0;
+  }
+  case JS_CLASS_MAP:
+  case JS_CLASS_SET:
+    return clone_entries(clone, from, to, JS_VALUE_GET_OBJ(from)->class_id == JS_CLASS_SET);
+  default:
+    return true;
+  }
+}
+
+static bool clone_transferred(FairleadClone* clone, JSValueConst buffer) {
+  JSArrayBuffer* from = JS_VALUE_GET_OBJ(buffer)->u.array_buffer;
+  if (JS_VALUE_GET_OBJ(buffer)->class_id != JS_CLASS_ARRAY_BUFFER || from->detached || from->immutable ||
+      map_find_record(clone->ctx, clone->met, buffer)) {
+    clone_refuse(clone, "a transferred value that is no ArrayBuffer, is detached, or is named twice");
+    return false;
+  }
+  JSValue copy = clone_buffer(clone, from);
+  bool done = !JS_IsException(copy) && clone_remember(clone, buffer, copy);
+  JS_FreeValue(clone->ctx, copy);
+  return done;
+}
+
+JSValue fairlead_clone(JSContext* ctx, JSValueConst value, JSValueConst* transfer, size_t count,
+                       fairlead_is_foreign is_foreign, void* opaque, const char** refused) {
+  JSValue map = js_map_constructor(ctx, JS_UNDEFINED, 0, NULL, 0);
+  if (JS_IsException(map)) return map;
+  FairleadClone clone = {ctx, JS_VALUE_GET_OBJ(map)->u.map_state, is_foreign, opaque, NULL};
+  bool done = true;
+  for (size_t i = 0; done && i < count; i++) done = clone_transferred(&clone, transfer[i]);
+  JSValue copy = done ? clone_value(&clone, value) : JS_EXCEPTION;
+  struct list_head* el;
+  done = !JS_IsException(copy);
+  list_for_each(el, &clone.met->records) {
+    JSMapRecord* record = list_entry(el, JSMapRecord, link);
+    done = done && clone_content(&clone, record->key, record->value);
+  }
+  for (size_t i = 0; done && i < count; i++) {
+    done = !JS_VALUE_GET_OBJ(transfer[i])->u.array_buffer->detached;
+    if (!done) clone_refuse(&clone, "a transferred ArrayBuffer that was detached meanwhile");
+  }
+  for (size_t i = 0; done && i < count; i++) {
+    // What the script's getters have written meanwhile comes along.
+    JSArrayBuffer* from = JS_VALUE_GET_OBJ(transfer[i])->u.array_buffer;
+    JSMapRecord* record = map_find_record(ctx, clone.met, transfer[i]);
+    JSArrayBuffer* to = JS_VALUE_GET_OBJ(record->value)->u.array_buffer;
+    memcpy(to->data, from->data, min_int(from->byte_length, to->byte_length));
+    JS_DetachArrayBuffer(ctx, transfer[i]);
+  }
+  JS_FreeValue(ctx, map);
+  *refused = clone.refused;
+  if (done) return copy;
+  JS_FreeValue(ctx, copy);
+  return JS_EXCEPTION;
+}

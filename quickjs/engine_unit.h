@@ -111,6 +111,16 @@ int fairlead_bytes(JSValueConst value, uint8_t** bytes, size_t* length);
 /// Code units of a string; 0 for what is none.
 size_t fairlead_string_length(JSValueConst string);
 
+// --- structuredClone ---
+
+/// Whether an object that the engine takes for an ordinary one is the host's own.
+typedef bool (*fairlead_is_foreign)(JSContext* ctx, JSValueConst object, void* opaque);
+/// Clones a value as HTML's structuredClone does, but breadth first: that shows only in the order in
+/// which getters are called. JS_EXCEPTION: with `refused` null an exception is pending; else that
+/// cannot be cloned.
+JSValue fairlead_clone(JSContext* ctx, JSValueConst value, JSValueConst* transfer, size_t count,
+                       fairlead_is_foreign is_foreign, void* opaque, const char** refused);
+
 // --- What runs ---
 
 /// Function `index` of script code on the stack, the innermost first: its name (undefined if it has

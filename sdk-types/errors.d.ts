@@ -68,6 +68,16 @@ export type HostErrorCode =
   | 'E_UPSTREAM_HOST'
   | 'E_ENVOY_RELEASE'
   | 'E_CLUSTER_HEADER'
+  // Cryptography
+  | 'E_CRYPTO_ALGORITHM'
+  | 'E_CRYPTO_KEY'
+  | 'E_CRYPTO_USAGES'
+  | 'E_CRYPTO_DATA'
+  | 'E_CRYPTO_OPERATION'
+  | 'E_TYPE_MISMATCH'
+  | 'E_QUOTA'
+  // structuredClone
+  | 'E_DATA_CLONE'
   // What a hook gives back
   | 'E_RETURN_VALUE'
   | 'E_RETURN_REQUEST'

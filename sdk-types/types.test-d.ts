@@ -306,6 +306,29 @@ performance.timeOrigin = 1;
 // fails TS2339: Property 'mark' does not exist
 performance.mark('a');
 
+// --- Cryptography ---
+
+const hmac = await crypto.subtle.generateKey({ name: 'HMAC', hash: 'SHA-256' }, true, ['sign', 'verify']);
+is<typeof hmac, CryptoKey>(true);
+const pair = await crypto.subtle.generateKey('Ed25519', false, ['sign', 'verify']);
+is<typeof pair, CryptoKeyPair>(true);
+is<Awaited<ReturnType<typeof crypto.subtle.digest>>, ArrayBuffer>(true);
+const jwk = await crypto.subtle.exportKey('jwk', hmac);
+is<typeof jwk, JsonWebKey>(true);
+const spki = await crypto.subtle.exportKey('spki', pair.publicKey);
+is<typeof spki, ArrayBuffer>(true);
+is<ReturnType<typeof crypto.getRandomValues<Uint16Array>>, Uint16Array>(true);
+// fails TS2820: Type '"signs"' is not assignable to type 'KeyUsage'
+crypto.subtle.importKey('jwk', jwk, 'Ed25519', false, ['signs']);
+// fails TS2345: Argument of type '"pem"' is not assignable to parameter of type 'KeyFormat'
+crypto.subtle.exportKey('pem', hmac);
+// fails TS2345: Argument of type 'string' is not assignable to parameter of type 'ArrayBuffer
+crypto.subtle.digest('SHA-256', 'text');
+// fails TS2339: Property 'privateKey' does not exist on type 'CryptoKey'
+hmac.privateKey;
+// fails TS2540: Cannot assign to 'extractable' because it is a read-only property
+hmac.extractable = false;
+
 // --- URL, encoding, events ---
 
 is<URL['searchParams'], URLSearchParams>(true);

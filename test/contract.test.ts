@@ -136,6 +136,8 @@ function expectedSurface(): Surface {
     'request.headers': 'Headers',
     'response.headers': 'Headers',
     'ctx.signal': 'AbortSignal',
+    crypto: 'Crypto',
+    'crypto.subtle': 'SubtleCrypto',
     state: 'Object',
     config: 'Object',
   };
@@ -157,6 +159,7 @@ function expectedSurface(): Surface {
       ...Object.fromEntries(globalFunctions.map(({ member, stem }) => [member, `function ${member} ${stem === 'engine' ? 'wc' : 'wec'}`])),
       ...Object.fromEntries(objects.map((name) => [name, `object ${name} wc`])),
       self: 'object globalThis wc',
+      crypto: 'object crypto wc',
     },
     objects: {
       ...Object.assign({}, ...classes.map(shapesOfClass)),

@@ -34,7 +34,7 @@ export interface Wanted {
   readonly envoy?: boolean | readonly string[];
 }
 
-const sourcePins = ['quickjs-ng', 'ada', 'pycryptodome'];
+const sourcePins = ['quickjs-ng', 'ada', 'boringssl', 'pycryptodome'];
 const toolPins = ['zig', 'cmake', 'ninja'];
 
 const allPresets = ['release', 'wasm', 'asan', 'tsan'] as const;

@@ -652,6 +652,11 @@ export function followSignal(signal: AbortSignal): AbortSignal {
   return newDependent(signals);
 }
 
+/** Whether it is an object of a class of this file: those are no mere data. */
+export function isEventObject(value: unknown): boolean {
+  return eventStateOf(value) !== undefined || targetStateOf(value) !== undefined || controlledSignal(value) !== undefined;
+}
+
 export function isAbortSignal(value: unknown): value is AbortSignal {
   const target = targetStateOf(value);
   return target !== undefined && target.signal !== null;

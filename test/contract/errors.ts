@@ -28,6 +28,8 @@ export interface Provocation {
 }
 
 const fetchAuth = 'await fetch("http://auth/");';
+const aesKey =
+  'const iv = new Uint8Array(12); const key = await crypto.subtle.importKey("raw", new Uint8Array(16), "AES-GCM", false, ["decrypt"]);';
 /** The first exchange leaves its objects behind, the second uses them. */
 const twice: readonly ExchangeDescription[] = [{}, {}];
 const upload: readonly ExchangeDescription[] = [{ request: { method: 'POST', body: 'a' } }];
@@ -243,6 +245,42 @@ export const provocations: readonly Provocation[] = [
   { code: 'E_WRONG_PHASE', member: 'Context.clearRouteCache', hook: 'onResponse', run: 'ctx.clearRouteCache();' },
   { code: 'E_WRONG_PHASE', member: 'Context.setUpstreamHost', hook: 'onLog', run: 'ctx.setUpstreamHost("127.0.0.1:80");' },
   { code: 'E_CLUSTER_HEADER', member: 'Request.cluster', run: 'request.cluster = "a";' },
+
+  // Cryptography
+  { code: 'E_CRYPTO_ALGORITHM', member: 'SubtleCrypto.digest', run: 'await crypto.subtle.digest("MD5", new Uint8Array());' },
+  { code: 'E_CRYPTO_ALGORITHM', member: 'SubtleCrypto.generateKey', run: 'await crypto.subtle.generateKey("HKDF", true, []);' },
+  { code: 'E_CRYPTO_KEY', member: 'SubtleCrypto.sign', run: `${aesKey} await crypto.subtle.sign("HMAC", key, new Uint8Array());` },
+  { code: 'E_CRYPTO_KEY', member: 'SubtleCrypto.encrypt', run: `${aesKey} await crypto.subtle.encrypt({ name: "AES-GCM", iv }, key, iv);` },
+  { code: 'E_CRYPTO_KEY', member: 'SubtleCrypto.exportKey', run: `${aesKey} await crypto.subtle.exportKey("raw", key);` },
+  {
+    code: 'E_CRYPTO_USAGES',
+    member: 'SubtleCrypto.importKey',
+    run: 'await crypto.subtle.importKey("raw", new Uint8Array(16), "AES-GCM", true, ["sign"]);',
+  },
+  { code: 'E_CRYPTO_USAGES', member: 'SubtleCrypto.generateKey', run: 'await crypto.subtle.generateKey("Ed25519", true, ["verify"]);' },
+  {
+    code: 'E_CRYPTO_DATA',
+    member: 'SubtleCrypto.importKey',
+    run: 'await crypto.subtle.importKey("raw", new Uint8Array(15), "AES-GCM", true, ["encrypt"]);',
+  },
+  { code: 'E_CRYPTO_OPERATION', member: 'SubtleCrypto.decrypt', run: `${aesKey} await crypto.subtle.decrypt({ name: "AES-GCM", iv }, key, iv);` },
+  { code: 'E_TYPE_MISMATCH', member: 'Crypto.getRandomValues', run: 'crypto.getRandomValues(new Float32Array(1));' },
+  { code: 'E_QUOTA', member: 'Crypto.getRandomValues', run: 'crypto.getRandomValues(new Uint8Array(65537));' },
+  { code: 'E_ILLEGAL_CONSTRUCTOR', run: 'new CryptoKey();' },
+  { code: 'E_ARGUMENT', member: 'Crypto.getRandomValues', run: 'crypto.getRandomValues([]);' },
+  {
+    code: 'E_ARGUMENT',
+    member: 'SubtleCrypto.timingSafeEqual',
+    run: 'crypto.subtle.timingSafeEqual(new Uint8Array(1), new Uint8Array(2));',
+  },
+  { code: 'E_ARGUMENT', member: 'SubtleCrypto.digest', run: 'await crypto.subtle.digest("SHA-256", "text");' },
+  { code: 'E_OPTION', member: 'SubtleCrypto.encrypt', run: `${aesKey} await crypto.subtle.encrypt("AES-GCM", key, iv);` },
+
+  // structuredClone
+  { code: 'E_DATA_CLONE', member: 'globals.structuredClone', run: 'structuredClone([{ a: () => 1 }]);' },
+  { code: 'E_DATA_CLONE', member: 'globals.structuredClone', run: 'structuredClone({ request });' },
+  { code: 'E_DATA_CLONE', member: 'globals.structuredClone', run: 'structuredClone(ctx.signal);' },
+  { code: 'E_ARGUMENT', member: 'globals.structuredClone', run: 'structuredClone(1, 2);' },
 
   // What a hook gives back
   { code: 'E_RETURN_VALUE', member: 'Filter.onRequest', endsHook: true, run: 'return 1;' },

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// What crypto and structuredClone cost, and when it goes. What they do is tested from outside: test/webapi/,
+// test/crypto.test.ts.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "filter-cc/host_fake.h"
+#include "filter-cc/runtime.h"
+
+namespace fairlead {
+namespace {
+
+class CryptoTest : public testing::Test {
+protected:
+  /** Loads a filter that answers with what `run(path)` of the source comes to. */
+  void load(const std::string& source, uint32_t memoryMb = 16, uint32_t cpuMs = 60'000) {
+    auto config = parseConfig("crypto", source + "\nexport default {\n  onRequest: async (request) =>"
+                                                 " new Response(String(await run(request.path)))\n}");
+    ASSERT_TRUE(config.ok()) << formatError(config.error());
+    config->limits.memoryMb = memoryMb;
+    config->limits.cpuMs = cpuMs;
+    // Sanitizers are slow.
+    config->limits.streamCpuMs = config->limits.loadMs = 60'000;
+    auto script = Script::load(*config);
+    ASSERT_TRUE(script.ok()) << formatError(script.error());
+    config_.reset(new FilterConfig{std::move(*config), std::move(*script)});
+  }
+  /** Status and body of the answer to one request. */
+  std::pair<uint32_t, std::string> request(const std::string& path) {
+    Exchange exchange(envoy_, *config_);
+    exchange.requestHeaders(
+        {{":method", "GET"}, {":path", path}, {":authority", "a"}, {":scheme", "http"}});
+    return {exchange.atClient().status(), exchange.atClient().body};
+  }
+  bool logHolds(std::string_view text) const {
+    return std::any_of(envoy_.log().begin(), envoy_.log().end(), [&](const LogLine& line) {
+      return line.message.find(text) != std::string::npos;
+    });
+  }
+
+  FakeEnvoy envoy_;
+  std::unique_ptr<FilterConfig> config_;
+};
+
+// F068, W13
+TEST_F(CryptoTest, TheCpuLimitStopsWhatAScriptCanMakeLong) {
+  load(R"(const { subtle } = crypto;
+    const rsa = { name: "RSA-PSS", hash: "SHA-256", modulusLength: 8192, publicExponent: new Uint8Array([1, 0, 1]) };
+    const long = {
+      async "/pbkdf2"() {
+        const key = await subtle.importKey("raw", new Uint8Array(1), "PBKDF2", false, ["deriveBits"]);
+        const algorithm = { name: "PBKDF2", hash: "SHA-512", salt: new Uint8Array(), iterations: 4e9 };
+        await subtle.deriveBits(algorithm, key, 512);
+      },
+      async "/wide"() {
+        const key = await subtle.importKey("raw", new Uint8Array(1), "PBKDF2", false, ["deriveBits"]);
+        const algorithm = { name: "PBKDF2", hash: "SHA-1", salt: new Uint8Array(), iterations: 1 };
+        await subtle.deriveBits(algorithm, key, 0xFFFFFFF8);
+      },
+      "/rsa": () => subtle.generateKey(rsa, false, ["sign"]),
+      async "/many"() { for (;;) await subtle.digest("SHA-256", new Uint8Array(1e6)); },
+    };
+    const run = (path) => long[path]?.() ?? "served";)",
+       16, 50);
+  for (const char* path : {"/pbkdf2", "/wide", "/rsa", "/many"}) {
+    envoy_.clearLog();
+    EXPECT_EQ(request(path).first, 500u) << path;
+    EXPECT_TRUE(logHolds("E_CPU_LIMIT")) << path;
+    EXPECT_EQ(request("/"), std::pair(200u, std::string("served"))) << path;
+  }
+}
+
+// F070, W13, W15
+TEST_F(CryptoTest, WhatKeysAndClonesHoldCountsAgainstMemoryMb) {
+  load(R"(const { subtle } = crypto;
+    const hmac = { name: "HMAC", hash: "SHA-256" };
+    const endless = {
+      async "/keys"() { const keys = []; for (;;) keys.push(await subtle.importKey("raw", new Uint8Array(1e5), hmac, false, ["sign"])); },
+      async "/pairs"() { const pairs = []; for (;;) pairs.push(await subtle.generateKey("X25519", false, ["deriveBits"])); },
+      "/one": () => subtle.generateKey({ ...hmac, length: 2 ** 31 }, false, ["sign"]),
+      async "/clones"() { const data = [new Uint8Array(1e5)]; for (;;) data.push(structuredClone(data[0])); },
+    };
+    const run = (path) => endless[path]?.() ?? "served";)",
+       4);
+  for (const char* path : {"/keys", "/pairs", "/one", "/clones"}) {
+    envoy_.clearLog();
+    EXPECT_EQ(request(path).first, 500u) << path;
+    EXPECT_TRUE(logHolds("E_MEMORY_LIMIT")) << path;
+    EXPECT_EQ(request("/"), std::pair(200u, std::string("served"))) << path;
+  }
+}
+
+// R04, R27, W13, W15
+TEST_F(CryptoTest, KeysAndClonesThatNobodyHoldsGoCyclesToo) {
+  load(R"(const { subtle } = crypto;
+    async function run() {
+      crypto.self = crypto;
+      subtle.crypto = crypto;
+      for (let i = 0; i < 100; i++) {
+        const hmac = await subtle.importKey("raw", new Uint8Array(1e5), { name: "HMAC", hash: "SHA-256" }, true, ["sign"]);
+        hmac.algorithm.key = hmac.usages.key = hmac.self = hmac;
+        const { privateKey, publicKey } = await subtle.generateKey("Ed25519", true, ["sign", "verify"]);
+        privateKey.other = publicKey;
+        publicKey.other = privateKey;
+        const circle = new Map();
+        circle.set(circle, new Error("a")).set("bytes", new Uint8Array(1e4));
+        structuredClone(structuredClone(circle));
+      }
+      return "done";
+    })",
+       4);
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(request("/"), std::pair(200u, std::string("done")));
+}
+
+// W15
+TEST_F(CryptoTest, ACloneOutlivesWhatAGetterTakesAway) {
+  load(R"(function run() {
+      const error = new Error("first");
+      const map = new Map([[{ key: 1 }, error], ["second", {}]]);
+      Object.defineProperty(error, "name", { get() { map.clear(); return "RangeError"; } });
+      const buffer = new ArrayBuffer(8);
+      const holder = { get first() { buffer.transfer(); return 1; }, buffer };
+      let lost;
+      try { structuredClone(holder, { transfer: [buffer] }); lost = buffer.byteLength; } catch (error) { lost = error.code; }
+      return [...structuredClone(map)].map(([key, value]) => JSON.stringify(key) + value) + " " + lost;
+    })");
+  EXPECT_EQ(request("/").first, 200u);
+  EXPECT_EQ(request("/").second, "{\"key\":1}RangeError: first,\"second\"[object Object] E_DATA_CLONE");
+}
+
+}  // namespace
+}  // namespace fairlead
