@@ -18,7 +18,7 @@ export interface CppTest {
   readonly rows: readonly string[];
 }
 
-const rowPattern = /\b[FWRH]\d{2,3}\b/g;
+const rowPattern = /\b[FWRHP]\d{2,3}\b/g;
 
 /** The rows that a text names. */
 export function rowsIn(text: string): string[] {
@@ -27,7 +27,7 @@ export function rowsIn(text: string): string[] {
 
 /** The ids of the rows that a page promises: the first cells of its tables. */
 export function promisedRows(markdown: string): string[] {
-  return [...markdown.matchAll(/^\| *([FWRH]\d{2,3}) *\|/gm)].map(([, id]) => id ?? '');
+  return [...markdown.matchAll(/^\| *([FWRHP]\d{2,3}) *\|/gm)].map(([, id]) => id ?? '');
 }
 
 /** The tests of a C++ file. A test names its rows in the comment on its first line, or in those right below. */

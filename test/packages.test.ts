@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// npm packages as they are: bundled by `fairlead build`, run in a real Envoy, in the emulator and in Node, with equal
+// results. The programs are in packages/.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Emulator, type Filter } from '../bundler/emulator.ts';
+import { build } from '../bundler/index.ts';
+import { fairlead, request, startEnvoy, type Envoy } from './harness.ts';
+
+// JavaScript, for some of the packages have no types.
+const { programs } = (await import(new URL('./packages/programs.js', import.meta.url).href)) as {
+  programs: Readonly<Record<string, () => unknown>>;
+};
+
+/** Name, and what its program must give. */
+const wanted: Readonly<Record<string, readonly [name: string, result: unknown]>> = {
+  P01: [
+    'jose signs and verifies with a secret',
+    ['TUyOnJUfaph9Mgk0_yaFeD5ucM60-i7AqYpXrlk2sOU', 1, 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED', 'ERR_JWT_EXPIRED'],
+  ],
+  P02: ['jose signs and verifies with new pairs', ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA']],
+  P03: ['jose decodes without verifying', [1, 'HS256']],
+  P09: ['cookie', ['1', ' x', true, 's=v%201; Max-Age=60; Path=/; HttpOnly; SameSite=Lax']],
+  P10: ['path-to-regexp', ['a b', ['x', 'y'], '/u/%C3%A9', false]],
+  P13: ['lru-cache', ['c,a', true, 1]],
+  P14: ['uuid', [true, true, '9342d47a-1bab-5709-9869-c840b2eac501', 1000]],
+  P18: ['date-fns', ['2026-02-28', 28, 'Tue 24 Nov 2026 10:00']],
+  P19: ['dayjs', ['2026-03-01 01:00', -1]],
+  P23: ['ua-parser-js', ['iOS', '17.4', 'Mobile Safari', 'mobile']],
+  P24: ['isbot', [true, false, true]],
+  P25: ['qs', [{ a: { b: ['1', '2'] }, c: '😀' }, true, 'a[b][0]=1&a[b][1]=2']],
+  P27: ['negotiator', ['application/json, text/html', 'de', 'gzip, br']],
+  P28: ['@msgpack/msgpack', [29, { a: [1, -1, 2 ** 40], s: 'é', u: [1, 2], n: null }]],
+  P30: ['jmespath', { ids: [1, 3], max: 3 }],
+  P31: [
+    'fast-json-patch',
+    [
+      [
+        { op: 'remove', path: '/l/1' },
+        { op: 'replace', path: '/x', value: 2 },
+      ],
+      { x: 2, l: [1] },
+    ],
+  ],
+  P35: [
+    '@noble/hashes',
+    [
+      'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad',
+      '342e519ce0ad6c03a36b98eeb3f1d130db4813b9df4d1160eda488d712dc78ee',
+      '6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85',
+    ],
+  ],
+  P38: ['deepmerge', [{ b: 1, l: [1, 2], c: 2 }, true]],
+};
+
+// RSA keys are made, and the bundle has many packages.
+const limits = { cpu_ms: 10_000, stream_cpu_ms: 60_000, load_ms: 10_000, memory_mb: 64 };
+
+let folder: string;
+let envoy: Envoy;
+let emulator: Emulator;
+let filter: Filter;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fairlead-packages-'));
+  const { bytes } = await build({ entry: fileURLToPath(new URL('./packages/filter.js', import.meta.url)), check: false });
+  const file = join(folder, 'packages.qjb');
+  await writeFile(file, bytes);
+  envoy = await startEnvoy({ filters: [fairlead({ file, limits })] });
+  emulator = await Emulator.load();
+  filter = await emulator.filter({ bytecode: bytes, limits });
+});
+afterAll(async () => {
+  await emulator?.close();
+  await envoy?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+for (const [row, [name, result]] of Object.entries(wanted)) {
+  test(`${name} gives the same in Envoy, in the emulator and in Node (${row}, F107)`, async () => {
+    const real = await request(envoy, `/${row}`);
+    const { client } = await filter.exchange({ request: { path: `/${row}` } });
+    const got = {
+      Envoy: [real.status, real.text()],
+      emulator: [client?.status, client?.text()],
+      Node: [200, JSON.stringify(await programs[row]?.())],
+    };
+    const text = [200, JSON.stringify(result)];
+    expect(got).toEqual({ Envoy: text, emulator: text, Node: text });
+  });
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// Answers /P01 and so on with what the program of that number gives.
+
+import { defineFilter } from 'fairlead';
+import { programs } from './programs.js';
+
+export default defineFilter({
+  async onRequest(request) {
+    return Response.json(await programs[request.path.slice(1)]());
+  },
+});
