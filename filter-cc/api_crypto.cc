@@ -814,6 +814,12 @@ bool derive(const Call& call, const DerivationParams& params, const Key& key,
             std::optional<uint32_t> bits, Octets& out) {
   std::optional<Octets> derived;
   if (isDerivation(params.algorithm)) {
+    // HKDF gives little in any case.
+    js::Charge room(call.runtime.engine());
+    if (params.algorithm == Algorithm::Pbkdf2 && !room.set(bits.value_or(0) / 8)) {
+      JS_ThrowOutOfMemory(call.ctx);
+      return false;
+    }
     if (bits && *bits % 8 == 0 && (params.algorithm == Algorithm::Hkdf || params.iterations > 0))
       derived = params.algorithm == Algorithm::Hkdf
                     ? webcrypto::hkdf(key, params.hash, params.salt, params.info, *bits / 8)
