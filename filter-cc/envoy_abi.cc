@@ -1044,3 +1044,12 @@ envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark
 FAIRLEAD_EXPORT void
 envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(void*, const void*) {
 }
+
+// What the C++ runtime has for names of types is large, and only its terminate handler asks for it: that prints a name
+// as it is when it gets none.
+extern "C" char* __cxa_demangle(const char*, char*, size_t*, int* status) {
+  constexpr int kInvalidName = -2;
+  if (status != nullptr)
+    *status = kInvalidName;
+  return nullptr;
+}
