@@ -4,6 +4,7 @@
 import { body } from './body.ts';
 import type { Case } from './case.ts';
 import { console_ } from './console.ts';
+import { crypto } from './crypto.ts';
 import { facts } from './facts.ts';
 import { fetch } from './fetch.ts';
 import { headers } from './headers.ts';
@@ -25,6 +26,7 @@ export const stems: Readonly<Record<string, readonly Case[]>> = {
   timers,
   shared,
   scope,
+  crypto,
   console: console_,
 };
 
