@@ -16,8 +16,6 @@
 namespace fairlead {
 namespace {
 
-constexpr size_t kBytesPerKb = 1024;
-
 using Chunk_Self = ChunkData;
 
 std::string joined(std::span<const std::string_view> pieces) {
@@ -170,47 +168,67 @@ std::optional<uint64_t> contentLength(HostStream& host, HeaderMap map) {
 
 }  // namespace
 
-js::Value Stream::readBody(const Call& call, Direction direction, BodyForm form, bool& used) {
+bool Stream::mayReadAs(const Call& call, Direction direction, BodyForm form) {
+  if (form != BodyForm::Text && form != BodyForm::Json)
+    return true;
+  const std::optional<HeaderLookup> encoding =
+      host_.header(headersOf(direction), "content-encoding", 0);
+  if (!encoding || lowerCase(encoding->value) == "identity")
+    return true;
+  call.fail(ErrorCode::E_BODY_ENCODED, {std::string(encoding->value)});
+  return false;
+}
+
+std::shared_ptr<BodySource> Stream::openBody(const Call& call, Direction direction) {
   HookRun& hook = run(direction);
   const auto refuse = [&](ErrorCode code, std::string_view first = {}) {
     call.fail(code, {first});
-    return rejectedPromise(call.ctx);
+    return nullptr;
   };
   // Once the stream has ended, nothing can come: a retry loop must not spin.
   if (ended_)
-    return js::newPromise(call.ctx);
+    return BodySource::open(runtime_->engine());
   if (isOver() || hook.left || hook.state == HookState::Done)
     return refuse(ErrorCode::E_BODY_UNAVAILABLE,
                   std::string("the body has gone on; it can be read until ") +
                       headersHookName(direction) + " has settled");
   if (isEndless(host_, direction))
     return refuse(ErrorCode::E_BODY_ENDLESS);
-  if (form == BodyForm::Text || form == BodyForm::Json) {
-    const std::optional<HeaderLookup> encoding =
-        host_.header(headersOf(direction), "content-encoding", 0);
-    if (encoding && lowerCase(encoding->value) != "identity")
-      return refuse(ErrorCode::E_BODY_ENCODED, std::string(encoding->value));
-  }
-  const uint64_t limitKb = config_.config.limits.bodyKb;
   BodyRun& body = bodyRun(direction);
   const std::optional<uint64_t> length = contentLength(host_, headersOf(direction));
-  if (length && *length > limitKb * kBytesPerKb) {
+  if (length && *length > bodyLimitBytes()) {
     body.tooLarge = true;
-    return refuse(ErrorCode::E_BODY_LIMIT, std::to_string(limitKb));
+    return refuse(ErrorCode::E_BODY_LIMIT, std::to_string(config_.config.limits.bodyKb));
   }
-  used = true;
   body.source = BodySource::open(runtime_->engine());
-  js::Value promise = body.source->read(call, form);
   // What is there already is taken when the script has returned.
   runtime_->recordAction(*this);
-  return promise;
+  return body.source;
+}
+
+void Stream::leaveBody(Direction direction) {
+  const HookRun& hook = run(direction);
+  if (hook.body == nullptr || !hook.body->isRead())
+    return;
+  hook.body->source->complete();
+  runtime_->recordAction(*this);
+}
+
+/** Gives back what a read has taken whose reader does not want the rest. */
+void Stream::putBackLeft(Direction direction) {
+  const HookRun& hook = run(direction);
+  BodyRun& body = *hook.body;
+  if (ended_ || body.source == nullptr || body.isRead() || inputEnded(hook))
+    return;
+  putBack(direction, body.source->bytes());
+  body.source.reset();
 }
 
 void Stream::collectBody(Direction direction, BodyPart part) {
   HookRun& hook = run(direction);
   const std::shared_ptr<BodySource> source = hook.body->source;
   const size_t size = source->bytes().size() + host_.bodySize(direction, part);
-  if (size > size_t{config_.config.limits.bodyKb} * kBytesPerKb) {
+  if (size > bodyLimitBytes()) {
     refuseBody(direction, part);
     return;
   }
@@ -225,12 +243,23 @@ void Stream::collectBody(Direction direction, BodyPart part) {
   host_.drainBody(direction, part, host_.bodySize(direction, part));
   if (inputEnded(hook))
     completeBody(direction);
+  else if (source->isWaitedFor() && canRunScript())
+    runtime_->run(*this, budget(), [&] { source->wake(); }, [](js::Entry&) {});
+  putBackLeft(direction);
 }
 
 void Stream::completeBody(Direction direction) {
   const std::shared_ptr<BodySource> source = run(direction).body->source;
-  if (canRunScript())
-    runtime_->run(*this, budget(), [&] { source->complete(); }, [](js::Entry&) {});
+  if (!canRunScript())
+    return;
+  runtime_->run(
+      *this, budget(),
+      [&] {
+        source->complete();
+        // A reply may wait for it.
+        runtime_->recordAction(*this);
+      },
+      [](js::Entry&) {});
 }
 
 void Stream::refuseBody(Direction direction, BodyPart part) {
@@ -252,6 +281,7 @@ void Stream::refuseBody(Direction direction, BodyPart part) {
         JSContext* ctx = runtime_->ctx();
         const js::Value error(ctx, newError(ctx, ErrorCode::E_BODY_LIMIT, {member, limit}));
         source->fail(error.get(), {ErrorCode::E_BODY_LIMIT, member, limit});
+        runtime_->recordAction(*this);
       },
       [](js::Entry&) {});
 }
@@ -529,6 +559,8 @@ bool Stream::restoreBody(Direction direction, bool hookRuns) {
   if (!body.begun && hookRuns && body.source != nullptr)
     putBack(direction, body.source->bytes());
   if (hookRuns) {
+    if (body.source != nullptr)
+      body.source->abandon();
     body.source.reset();
     body.replacement.reset();
   }

@@ -127,13 +127,8 @@ bool prepare(const Call& call, Stream& stream, JSValueConst input, JSValueConst 
   std::erase_if(fetch.headers, [](const auto& line) {
     return line.first == "host" || isHopHeader(line.first);
   });
-  const std::shared_ptr<BodySource>& body = request.body.source;
-  if (body != nullptr && body->state() != BodySource::State::Complete) {
-    call.fail(ErrorCode::E_OPTION, {"body", "complete: await the body of a fetched answer first"});
-    return false;
-  }
-  if (body != nullptr)
-    fetch.body = body->bytes();
+  if (!request.body.stream.isObject() && request.body.source != nullptr)
+    fetch.body = request.body.source->bytes();
   return true;
 }
 
@@ -157,6 +152,11 @@ Outcome<JSValue> globals_fetch(Call& call, JSValueConst input, JSValueConst init
   if (id == 0)
     return Thrown{};
   js::Value promise = stream->fetchPromise(id);
+  if (request.body.stream.isObject() && !stream->addUpload(id, request.body.stream.get())) {
+    const js::Value reason(ctx, JS_GetException(ctx));
+    stream->cancelFetch(id, reason.get());
+    return promise;
+  }
   if (signal.isObject()) {
     const js::Value streamId(ctx, JS_NewBigUint64(ctx, stream->id()));
     JSValueConst data[] = {streamId.get()};
@@ -233,7 +233,9 @@ void Stream::actOnFetches() {
     Fetch& fetch = *rare().fetches[i];
     if (fetch.state == Fetch::State::Recorded)
       startFetch(fetch);
-    else if (fetch.state == Fetch::State::Done && fetch.calloutId != 0)
+    if (!ended_ && fetch.upload != nullptr)
+      actOnUpload(fetch);
+    if (!ended_ && fetch.state == Fetch::State::Done && fetch.calloutId != 0)
       host_.resetCallout(std::exchange(fetch.calloutId, 0));
   }
   actingOnFetches_ = false;
@@ -253,7 +255,7 @@ void Stream::startFetch(Fetch& fetch) {
   }
   fetch.state = Fetch::State::AwaitHeaders;
   const CalloutStart start =
-      host_.startCallout(fetch.cluster, fields, fetch.body, fetch.calloutId);
+      host_.startCallout(fetch.cluster, fields, fetch.body, fetch.upload == nullptr, fetch.calloutId);
   if (ended_)
     return;  // the end of the stream came inside the call
   switch (start) {
@@ -300,6 +302,8 @@ void Stream::settleFetchBadly(Fetch& fetch, JSValueConst reason, Failure failure
   endFetch(fetch);
   fetch.response.reset();
   leaveSignal(fetch);
+  if (fetch.upload != nullptr)
+    stopProducer(*fetch.upload, reason);
   // What arrives later finds the fetch done; its callout is reset when the script has returned.
   if (fetch.calloutId != 0)
     runtime_->recordAction(*this);
@@ -381,7 +385,7 @@ void Stream::onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> h
     redirectFetch(*fetch, status, std::string(location));
     return;
   }
-  fetch->answer = BodySource::open(runtime_->engine());
+  fetch->answer = BodySource::open(runtime_->engine(), id_, fetch->id);
   auto data = std::make_unique<ResponseData>();
   data->status = status;
   data->url = fetch->url.substr(0, fetch->url.find('#'));
@@ -417,10 +421,13 @@ void Stream::giveAnswer(Fetch& fetch, std::unique_ptr<ResponseData> data) {
 }
 
 void Stream::completeFetch(Fetch& fetch) {
-  // The callout's own end follows, or is this: there is nothing left to reset.
-  fetch.calloutId = 0;
+  // The callout's own end follows, or is this: there is nothing left to reset but a body on its way.
+  if (fetch.upload == nullptr || fetch.upload->sent)
+    fetch.calloutId = 0;
   endFetch(fetch);
   leaveSignal(fetch);
+  if (fetch.upload != nullptr)
+    stopProducer(*fetch.upload, JS_UNDEFINED);
   if (fetch.response != nullptr)
     giveAnswer(fetch, std::move(fetch.response));
   fetch.answer->complete();
@@ -433,15 +440,17 @@ void Stream::onCalloutData(uint64_t calloutId, std::span<const std::string_view>
   if (fetch == nullptr || !canRunScript() || fetch->state != Fetch::State::AwaitBody)
     return;
   for (const std::string_view piece : pieces) {
-    if (fetch->answer->bytes().size() + piece.size() > kMaxFetchBodyBytes) {
+    if (fetch->answer->bytes().size() + piece.size() > bodyLimitBytes()) {
       rejectFetch(*fetch, ErrorCode::E_BODY_LIMIT, "fetch",
-                  std::to_string(kMaxFetchBodyBytes / 1024));
+                  std::to_string(bodyLimitBytes() / 1024));
       return;
     }
     fetch->answer->append(piece);
   }
   if (endStream)
     onCalloutComplete(calloutId);
+  else if (fetch->answer->isWaitedFor())
+    runtime_->run(*this, budget(), [&] { fetch->answer->wake(); }, [](js::Entry&) {});
 }
 
 void Stream::onCalloutComplete(uint64_t calloutId) {
@@ -474,6 +483,12 @@ void Stream::redirectFetch(Fetch& fetch, uint32_t status, const std::string& loc
     rejectFetch(fetch, ErrorCode::E_FETCH_REDIRECT, "more than 5 redirects");
     return;
   }
+  const bool toGet = (status == 303 && fetch.method != "HEAD") ||
+                     ((status == 301 || status == 302) && fetch.method == "POST");
+  if (fetch.upload != nullptr && !toGet) {
+    rejectFetch(fetch, ErrorCode::E_FETCH_REDIRECT, "a body that is a stream cannot be sent again");
+    return;
+  }
   const std::string oldHost = fetch.host;
   if (!aim(config_.config, fetch, *to)) {
     rejectFetch(fetch, ErrorCode::E_FETCH_CLUSTER_NOT_ALLOWED, to->get_host(),
@@ -481,11 +496,16 @@ void Stream::redirectFetch(Fetch& fetch, uint32_t status, const std::string& loc
     return;
   }
   ++fetch.redirects;
-  const bool toGet = (status == 303 && fetch.method != "HEAD") ||
-                     ((status == 301 || status == 302) && fetch.method == "POST");
   if (toGet && fetch.method != "GET") {
     fetch.method = "GET";
     fetch.body.clear();
+    if (fetch.upload != nullptr) {
+      runtime_->run(*this, budget(), [&] { stopProducer(*fetch.upload, JS_UNDEFINED); },
+                    [](js::Entry&) {});
+      if (ended_ || fetch.state == Fetch::State::Done)
+        return;
+      fetch.upload.reset();
+    }
     std::erase_if(fetch.headers,
                   [](const auto& line) { return line.first.starts_with("content-"); });
   }

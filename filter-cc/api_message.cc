@@ -15,6 +15,7 @@
 #include "filter-cc/events.h"
 #include "filter-cc/runtime.h"
 #include "filter-cc/stream.h"
+#include "filter-cc/streams.h"
 #include "filter-cc/url.h"
 #include "filter-cc/world.h"
 
@@ -75,9 +76,11 @@ std::shared_ptr<BodySource> BodySource::of(const js::Runtime& engine, std::strin
   return source;
 }
 
-std::shared_ptr<BodySource> BodySource::open(const js::Runtime& engine) {
+std::shared_ptr<BodySource> BodySource::open(const js::Runtime& engine, uint64_t streamId,
+                                             uint32_t fetchId) {
   auto source = std::make_shared<BodySource>(engine);
-  source->fetched_ = true;
+  source->streamId_ = streamId;
+  source->fetchId_ = fetchId;
   return source;
 }
 
@@ -90,6 +93,7 @@ void BodySource::complete() {
   state_ = State::Complete;
   for (Reader& reader : std::exchange(readers_, {}))
     settleFormed(reader.promise.context(), reader.promise.get(), bytes_, reader.form);
+  wake();
 }
 
 void BodySource::fail(JSValueConst reason, Failure failure) {
@@ -98,6 +102,73 @@ void BodySource::fail(JSValueConst reason, Failure failure) {
   bytes_.clear();
   for (Reader& reader : std::exchange(readers_, {}))
     js::settlePromise(reader.promise.context(), reader.promise.get(), reason, true);
+  if (const js::Value more = std::move(more_); more.isObject())
+    js::settlePromise(more.context(), more.get(), reason, true);
+}
+
+void BodySource::abandon() {
+  readers_.clear();
+  more_.reset();
+  if (state_ == State::Open) {
+    state_ = State::Failed;
+    failure_ = {ErrorCode::E_ABORTED, "body", {}};
+  }
+}
+
+void BodySource::abandon(JSRuntime* engine) {
+  for (Reader& reader : readers_)
+    JS_FreeValueRT(engine, reader.promise.release());
+  JS_FreeValueRT(engine, more_.release());
+}
+
+void BodySource::mark(JSRuntime* engine, JS_MarkFunc* markFunction) {
+  for (const Reader& reader : readers_)
+    JS_MarkValue(engine, reader.promise.get(), markFunction);
+  JS_MarkValue(engine, more_.get(), markFunction);
+}
+
+js::Value BodySource::next(JSContext* ctx, size_t& offset) {
+  constexpr size_t kMaxPieceBytes = size_t{64} * 1024;
+  if (state_ == State::Failed)
+    return {ctx, throwError(ctx, failure_.code, {failure_.first, failure_.second})};
+  if (offset < bytes_.size()) {
+    const size_t size = std::min(kMaxPieceBytes, bytes_.size() - offset);
+    js::Value piece(ctx, JS_NewUint8ArrayCopy(
+                             ctx, reinterpret_cast<const uint8_t*>(bytes_.data()) + offset, size));
+    offset += size;
+    if (offset == bytes_.size() && !shared_) {
+      bytes_ = {};
+      offset = 0;
+      (void)charge_.set(0);
+    }
+    return piece;
+  }
+  if (state_ == State::Complete)
+    return {ctx, JS_NULL};
+  if (!more_.isObject())
+    more_ = js::newPromise(ctx);
+  return more_.dup();
+}
+
+void BodySource::wake() {
+  if (const js::Value more = std::move(more_); more.isObject())
+    js::settlePromise(more.context(), more.get(), JS_UNDEFINED, false);
+}
+
+void BodySource::cancel(Runtime& runtime, JSValueConst reason) {
+  if (shared_)
+    return;
+  if (Stream* stream = runtime.findStream(streamId_); stream != nullptr && state_ == State::Open)
+    stream->cancelFetch(fetchId_, reason);
+  bytes_ = {};
+  (void)charge_.set(0);
+}
+
+bool isBodyTaken(Runtime& runtime, const Body& body) {
+  if (body.used || !body.stream.isObject())
+    return body.used;
+  const StreamState state = streamState(runtime, body.stream.get());
+  return state.locked || state.disturbed;
 }
 
 js::Value BodySource::read(const Call& call, BodyForm form) {
@@ -134,11 +205,20 @@ bool extractBody(const Call& call, JSValueConst init, ExtractedBody& out) {
   }
   bind::kinds::Bytes bytes;
   if (!JS_IsArrayBuffer(init) && JS_GetTypedArrayType(init) < 0 && !JS_IsDataView(init)) {
-    // The standard would send "[object Object]".
-    call.fail(ErrorCode::E_OPTION,
-              {"body", "a string, bytes, an ArrayBuffer or URLSearchParams; use Response.json or "
-                       "JSON.stringify for objects"});
-    return false;
+    out.stream = streamOf(call.runtime, init);
+    if (out.stream.isException())
+      return false;
+    if (!out.stream.isObject()) {
+      // The standard would send "[object Object]".
+      call.fail(ErrorCode::E_OPTION,
+                {"body", "a string, bytes, an ArrayBuffer, URLSearchParams, a ReadableStream or an "
+                         "async iterable; use Response.json or JSON.stringify for objects"});
+      return false;
+    }
+    const StreamState state = streamState(call.runtime, out.stream.get());
+    if (state.locked || state.disturbed)
+      call.fail(ErrorCode::E_BODY_USED);
+    return !state.locked && !state.disturbed;
   }
   if (!bytes.convert(call, init, 0))
     return false;
@@ -147,6 +227,11 @@ bool extractBody(const Call& call, JSValueConst init, ExtractedBody& out) {
       BodySource::of(call.runtime.engine(),
                      std::string(reinterpret_cast<const char*>(view.data()), view.size()));
   return true;
+}
+
+bool isLogWord(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxLogWordBytes &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
 }
 
 bool isTarget(std::string_view text) {
@@ -176,6 +261,7 @@ bool normalizeMethod(const Call& call, std::string_view method, std::string& out
 void RequestData::mark(JSRuntime* runtime, JS_MarkFunc* markFunction) {
   JS_MarkValue(runtime, headers.get(), markFunction);
   JS_MarkValue(runtime, signal.get(), markFunction);
+  JS_MarkValue(runtime, body.stream.get(), markFunction);
 }
 
 void RequestData::finalize(JSRuntime* engine) {
@@ -183,17 +269,20 @@ void RequestData::finalize(JSRuntime* engine) {
     return;
   JS_FreeValueRT(engine, headers.release());
   JS_FreeValueRT(engine, signal.release());
+  JS_FreeValueRT(engine, body.stream.release());
   delete this;
 }
 
 void ResponseData::mark(JSRuntime* runtime, JS_MarkFunc* markFunction) {
   JS_MarkValue(runtime, headers.get(), markFunction);
+  JS_MarkValue(runtime, body.stream.get(), markFunction);
 }
 
 void ResponseData::finalize(JSRuntime* engine) {
   if (stream != nullptr)
     return;
   JS_FreeValueRT(engine, headers.release());
+  JS_FreeValueRT(engine, body.stream.release());
   delete this;
 }
 
@@ -287,7 +376,7 @@ bool copyRequest(const Call& call, RequestData& from, RequestData& to) {
 /** Takes what `body` may give to another message; a live body cannot be given. */
 template <class Message>
 bool takeBody(const Call& call, Message& from, Direction direction, Body& to, bool consume) {
-  if (from.body.used) {
+  if (isBodyTaken(call.runtime, from.body)) {
     call.fail(ErrorCode::E_BODY_USED);
     return false;
   }
@@ -296,7 +385,15 @@ bool takeBody(const Call& call, Message& from, Direction direction, Body& to, bo
               {"the body of a message that passes through Envoy cannot be shared; give its bytes()"});
     return false;
   }
+  if (from.body.stream.isObject()) {
+    if (!consume)
+      return teeStream(call.runtime, from.body.stream.get(), from.body.stream, to.stream);
+    to.stream = handOver(call.runtime, from.body.stream.get());
+    return !to.stream.isException();
+  }
   to.source = from.body.source;
+  if (from.body.source != nullptr && !consume)
+    from.body.source->share();
   from.body.used = consume && from.body.source != nullptr;
   return true;
 }
@@ -387,11 +484,11 @@ bool buildRequest(const Call& call, JSValueConst input, JSValueConst init, Reque
     ExtractedBody extracted;
     if (!extractBody(call, bodyInit.get(), extracted))
       return false;
-    request.body = {std::move(extracted.source), false};
+    request.body = {std::move(extracted.source), false, std::move(extracted.stream)};
     if (!extracted.contentType.empty() && !headers->has("content-type"))
       headers->add(runtime.engine(), "content-type", extracted.contentType);
   }
-  if (request.body.source != nullptr && (request.method == "GET" || request.method == "HEAD")) {
+  if (!request.body.isAbsent() && (request.method == "GET" || request.method == "HEAD")) {
     call.fail(ErrorCode::E_OPTION, {"body", "absent for " + request.method});
     return false;
   }
@@ -421,12 +518,24 @@ bool stringify(const Call& call, JSValueConst value, std::string& text) {
 
 template <class Message>
 Outcome<JSValue> readBody(Call& call, Message& message, Direction direction, BodyForm form) {
-  if (message.body.used) {
+  if (isBodyTaken(call.runtime, message.body)) {
     call.fail(ErrorCode::E_BODY_USED);
     return rejectedPromise(call.ctx);
   }
-  if (message.stream != nullptr && message.stream->hasBody(direction))
-    return message.stream->readBody(call, direction, form, message.body.used);
+  const bool isLive = message.stream != nullptr && message.stream->hasBody(direction);
+  if (isLive && !message.stream->mayReadAs(call, direction, form))
+    return rejectedPromise(call.ctx);
+  if (message.body.stream.isObject()) {
+    const auto whole = collectStream(call, message.body.stream.get());
+    return whole == nullptr ? rejectedPromise(call.ctx) : whole->read(call, form);
+  }
+  if (isLive) {
+    const std::shared_ptr<BodySource> source = message.stream->openBody(call, direction);
+    if (source == nullptr)
+      return rejectedPromise(call.ctx);
+    message.body.used = !message.stream->ended();
+    return source->read(call, form);
+  }
   if (message.body.source == nullptr)
     return BodySource::of(call.runtime.engine(), {})->read(call, form);
   message.body.used = true;
@@ -465,8 +574,12 @@ Outcome<void> setBody(Call& call, Message& message, Direction direction, JSValue
   if (message.stream == nullptr)
     return call.fail(ErrorCode::E_NOT_LIVE);
   ExtractedBody body;
-  if (!extractBody(call, init, body) ||
-      !message.stream->setBody(call, direction, std::move(body.source)))
+  if (!extractBody(call, init, body))
+    return Thrown{};
+  if (body.stream.isObject())
+    return call.fail(ErrorCode::E_OPTION,
+                     {"body", "whole, as its length is sent first: await new Response(stream).bytes()"});
+  if (!message.stream->setBody(call, direction, std::move(body.source)))
     return Thrown{};
   message.body.used = true;
   return {};
@@ -534,8 +647,42 @@ Outcome<JSValue> Response_trailers(Call& call, ResponseData& self) {
   return trailersOf(call, self, Direction::Response);
 }
 
-Outcome<bool> Request_bodyUsed(Call&, RequestData& self) { return self.body.used; }
-Outcome<bool> Response_bodyUsed(Call&, ResponseData& self) { return self.body.used; }
+template <class Message>
+Outcome<JSValue> bodyOf(Call& call, Message& message, Direction direction) {
+  Body& body = message.body;
+  const bool isLive = message.stream != nullptr && message.stream->hasBody(direction);
+  if (!isLive && body.isAbsent())
+    return JS_NULL;
+  if (!body.stream.isObject()) {
+    js::Value stream =
+        body.used ? usedStream(call.runtime)
+        : isLive  ? streamOfMessage(call.runtime, message.stream->id(), direction)
+                  : streamOfBody(call.runtime, body.source);
+    if (stream.isException())
+      return Thrown{};
+    body.stream = std::move(stream);
+  }
+  return body.stream.dup();
+}
+
+Outcome<JSValue> Request_body(Call& call, RequestData& self) {
+  return bodyOf(call, self, Direction::Request);
+}
+Outcome<JSValue> Response_body(Call& call, ResponseData& self) {
+  return bodyOf(call, self, Direction::Response);
+}
+
+bool isBodyUsed(Runtime& runtime, const Body& body) {
+  return body.used ||
+         (body.stream.isObject() && streamState(runtime, body.stream.get()).disturbed);
+}
+
+Outcome<bool> Request_bodyUsed(Call& call, RequestData& self) {
+  return isBodyUsed(call.runtime, self.body);
+}
+Outcome<bool> Response_bodyUsed(Call& call, ResponseData& self) {
+  return isBodyUsed(call.runtime, self.body);
+}
 
 // --- Request ---
 
@@ -693,8 +840,7 @@ Outcome<JSValue> Request_clone(Call& call, RequestData& self) {
 // --- Response ---
 
 /** Fetch's "initialize a response". */
-bool initialize(const Call& call, ResponseData& response, const ExtractedBody& body,
-                JSValueConst init) {
+bool initialize(const Call& call, ResponseData& response, ExtractedBody body, JSValueConst init) {
   JSContext* ctx = call.ctx;
   if (!JS_IsObject(init) && !JS_IsUndefined(init) && !JS_IsNull(init)) {
     bind::throwArgument(call, 1, "an object");
@@ -702,8 +848,9 @@ bool initialize(const Call& call, ResponseData& response, const ExtractedBody& b
   }
   const js::Value status = call.runtime.member(init, Member::Status);
   const js::Value statusText = call.runtime.member(init, Member::StatusText);
+  const js::Value details = call.runtime.member(init, Member::Details);
   const js::Value headersInit = call.runtime.member(init, Member::Headers);
-  if (status.isException() || statusText.isException() || headersInit.isException())
+  if (details.isException() || status.isException() || statusText.isException() || headersInit.isException())
     return false;
   if (!status.isUndefined()) {
     double number = 0;
@@ -726,16 +873,27 @@ bool initialize(const Call& call, ResponseData& response, const ExtractedBody& b
     }
     response.statusText = text.get();
   }
+  if (!details.isUndefined()) {
+    const js::Utf8 text(ctx, details.get());
+    if (!text)
+      return false;
+    if (!isLogWord(text.view())) {
+      call.fail(ErrorCode::E_OPTION, {"details", "printable ASCII without blanks, at most " +
+                                                     std::to_string(kMaxLogWordBytes) + " bytes"});
+      return false;
+    }
+    response.details = text.view();
+  }
   HeadersData* headers = headersOf(call.runtime, response);
   if (headers == nullptr || !headers->fill(call, headersInit.get()))
     return false;
-  if (body.source == nullptr)
+  if (body.source == nullptr && !body.stream.isObject())
     return true;
   if (isNullBodyStatus(response.status)) {
     call.fail(ErrorCode::E_NULL_BODY_STATUS, {std::to_string(response.status)});
     return false;
   }
-  response.body.source = body.source;
+  response.body = {std::move(body.source), false, std::move(body.stream)};
   if (!body.contentType.empty() && !headers->has("content-type"))
     headers->add(call.runtime.engine(), "content-type", body.contentType);
   return true;
@@ -744,7 +902,7 @@ bool initialize(const Call& call, ResponseData& response, const ExtractedBody& b
 Outcome<JSValue> Response_new(Call& call, JSValueConst body, JSValueConst init) {
   auto data = std::make_unique<ResponseData>();
   ExtractedBody extracted;
-  if (!extractBody(call, body, extracted) || !initialize(call, *data, extracted, init))
+  if (!extractBody(call, body, extracted) || !initialize(call, *data, std::move(extracted), init))
     return Thrown{};
   return bind::wrap(call.runtime, HostClass::Response, data.release(), call.receiver);
 }
@@ -754,9 +912,9 @@ Outcome<JSValue> Response_json(Call& call, JSValueConst value, JSValueConst init
   if (!stringify(call, value, text))
     return Thrown{};
   auto data = std::make_unique<ResponseData>();
-  const ExtractedBody body = {BodySource::of(call.runtime.engine(), std::move(text)),
-                              "application/json"};
-  if (!initialize(call, *data, body, init))
+  ExtractedBody body = {
+      BodySource::of(call.runtime.engine(), std::move(text)), {}, "application/json"};
+  if (!initialize(call, *data, std::move(body), init))
     return Thrown{};
   return newResponse(call.runtime, std::move(data));
 }

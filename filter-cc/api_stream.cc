@@ -139,6 +139,32 @@ Outcome<void> Context_setUpstreamHost(Call& call, ContextData& self, std::string
   return {};
 }
 
+Outcome<void> Context_addResponseFlag(Call& call, ContextData& self, std::string_view flag) {
+  if (!isLogWord(flag)) {
+    bind::throwArgument(call, 0, "printable ASCII without blanks");
+    return Thrown{};
+  }
+  if (!self.stream.countResponseFlag())
+    return call.fail(ErrorCode::E_RANGE, {"more than " + std::to_string(kMaxResponseFlags) +
+                                          " flags in one stream"});
+  self.stream.host().addResponseFlag(flag);
+  return {};
+}
+
+Outcome<void> Context_reset(Call& call, ContextData& self) {
+  if (self.stream.ended())
+    return call.fail(ErrorCode::E_STREAM_ENDED);
+  self.stream.resetLater();
+  return {};
+}
+
+Outcome<void> Context_endConnection(Call& call, ContextData& self) {
+  if (self.stream.ended())
+    return call.fail(ErrorCode::E_STREAM_ENDED);
+  self.stream.endConnectionLater();
+  return {};
+}
+
 /** Gives the filter back; a name for its type. The Runtime checks the hooks of any default export. */
 Outcome<JSValue> fairlead_defineFilter(Call& call, JSValueConst filter) {
   return dup(call, filter);

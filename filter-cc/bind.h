@@ -59,6 +59,8 @@ enum class HostClass : uint8_t {
   Crypto,
   SubtleCrypto,
   CryptoKey,
+  BodyReader,
+  BodySink,
   Count,
 };
 

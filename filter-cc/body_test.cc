@@ -297,6 +297,230 @@ TEST_P(BodyTest, EncodedEndlessAndDepartedBodiesAreRefused) {
   EXPECT_EQ(refused.client.header("x-code"), "E_BODY_UNAVAILABLE");
 }
 
+// --- Reads piece by piece ---
+
+TEST_P(BodyTest, ABodyIsReadPieceByPieceHoweverItIsCut) {
+  // F008, F018, W10
+  const char* waits[] = {"", "await sleep(3);"};
+  const std::string text = "h\xC3\xA9llo";
+  for (const char* before : waits) {
+    for (const char* within : waits) {
+      const std::string hook = std::string("async (message) => { ") + before +
+                               "let text = ''; const decoder = new TextDecoder();"
+                               "for await (const piece of message.body) { " + within +
+                               " text += decoder.decode(piece, { stream: true }); }"
+                               "message.headers.set('x-length', String(text.length));"
+                               "message.headers.set('x-used', [message.bodyUsed,"
+                               " await message.text().catch((error) => error.code)].join()); }";
+      load("onRequest: " + hook + ", onResponse: " + hook);
+      for (const List& frames : splits(text)) {
+        for (const bool trailers : {false, true}) {
+          for (const bool endWithLast : {false, true}) {
+            const ExchangeResult result = run(plan(frames, trailers, endWithLast));
+            for (const Received* end : {&result.upstream, &result.client}) {
+              EXPECT_EQ(end->header("x-length"), "5");
+              EXPECT_EQ(end->header("x-used"), "true,E_BODY_USED");
+              EXPECT_EQ(end->body, text);
+              EXPECT_EQ(end->trailers.has_value(), trailers);
+              EXPECT_EQ(end->starts, 1U);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(BodyTest, TheFirstPieceIsReadBeforeTheLastHasCome) {
+  // F018
+  load(R"(async onRequest(request) {
+    for await (const piece of request.body) console.info(String(piece.length));
+  })");
+  Exchange exchange(envoy_, *config_);
+  exchange.requestHeaders(post(), false);
+  exchange.requestData("abc");
+  EXPECT_EQ(takeLog(LogLevel::Info).size(), 1U);
+  EXPECT_EQ(exchange.atUpstream().starts, 0U);
+  exchange.requestData("de", true);
+  EXPECT_EQ(takeLog(LogLevel::Info).size(), 1U);
+  EXPECT_EQ(exchange.atUpstream().body, "abcde");
+}
+
+TEST_P(BodyTest, WhoLooksAtABodyAndDoesNotReadItHoldsNothing) {
+  // F016, W10
+  load(R"(onRequest(request, ctx) {
+      ctx.state.body = request.body;
+      request.headers.set('x-is', [request.body === ctx.state.body, request.bodyUsed].join());
+    },
+    async onResponse(response, ctx) {
+      const code = await ctx.state.body.getReader().read().catch((error) => error.code);
+      response.headers.set('x-code', code);
+    })");
+  Exchange exchange(envoy_, *config_);
+  exchange.requestHeaders(post(), false);
+  EXPECT_EQ(exchange.atUpstream().header("x-is"), "true,false");
+  exchange.requestData("a", true);
+  EXPECT_EQ(exchange.atUpstream().body, "a");
+  exchange.clientLeaves();
+  EXPECT_EQ(run(plan({"a"})).client.header("x-code"), "E_BODY_UNAVAILABLE");
+}
+
+TEST_P(BodyTest, AReaderThatLeavesLetsTheRestPassInOrder) {
+  // F008, F018
+  const char* leaves[] = {"await request.body.cancel();",
+                          "for await (const piece of request.body) break;",
+                          "await sleep(3); for await (const piece of request.body) break;",
+                          "const reader = request.body.getReader(); await reader.read(); await reader.read();"
+                          " await reader.cancel();",
+                          "const reader = request.body.getReader(); reader.read(); sleep(2).then(() => reader.cancel());"};
+  const char* waits[] = {"", "await sleep(3);"};
+  for (const char* leave : leaves) {
+    for (const char* wait : waits) {
+      load(std::string("async onRequest(request) { ") + leave + wait + " }", R"("limits": {"body_kb": 1})");
+      for (const bool trailers : {false, true}) {
+        for (const size_t more : {size_t{1}, size_t{400}}) {
+          const List frames = {"ab", "cd", std::string(more, 'e'), std::string(more, 'f'), "g"};
+          ExchangePlan plan = this->plan(frames, trailers);
+          const ExchangeResult result = run(plan);
+          EXPECT_EQ(result.upstream.body, "abcd" + frames[2] + frames[3] + "g") << leave << wait;
+          EXPECT_EQ(result.upstream.trailers.has_value(), trailers);
+          EXPECT_EQ(result.client.status(), 200U);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(BodyTest, AReaderThatLeavesLetsABodyOfAnyLengthPass) {
+  // F014, F018
+  load("async onRequest(request) { for await (const piece of request.body) break; await sleep(3); }",
+       R"("limits": {"body_kb": 1})");
+  const List frames = {"ab", std::string(2000, 'c'), std::string(2000, 'd')};
+  const ExchangeResult result = run(plan(frames));
+  EXPECT_EQ(result.client.status(), 200U);
+  EXPECT_TRUE(result.upstream.body == frames[0] + frames[1] + frames[2]);
+}
+
+TEST_P(BodyTest, OverTheLimitAReaderFailsAsAReadOfTheWholeDoes) {
+  // F014, F073
+  const List frames = {std::string(700, 'a'), std::string(700, 'b'), "c"};
+  load("async onRequest(request) { for await (const piece of request.body ?? []); },"
+       "async onResponse(response) { for await (const piece of response.body); }",
+       R"("limits": {"body_kb": 1}, "on_error": {"mode": "open"})");
+  EXPECT_EQ(run(plan(frames)).client.status(), 413U);
+  expectError("E_BODY_LIMIT");
+  ExchangePlan response = plan({});
+  response.upstream.response = messageOf(frames, {{":status", "200"}});
+  EXPECT_EQ(run(response).client.status(), 502U);
+  expectError("E_BODY_LIMIT");
+
+  load("async onRequest(request) { try { for await (const piece of request.body); } catch (error) {"
+       " await sleep(3); request.headers.set('x-code', error.code); } }",
+       R"("limits": {"body_kb": 1})");
+  const ExchangeResult caught = run(plan(frames));
+  EXPECT_EQ(caught.upstream.header("x-code"), "E_BODY_LIMIT");
+  EXPECT_EQ(caught.upstream.body, frames[0] + frames[1] + frames[2]);
+}
+
+TEST_P(BodyTest, ReadersOfTheWholeReadTheStreamThatWasLookedAt) {
+  // F008, W10
+  load(R"(async onRequest(request) {
+    const { body } = request;
+    const code = await request.text().catch((error) => error.code);
+    const size = (await request.bytes()).length;
+    request.headers.set('x-read', [code, size, request.body === body, body.locked].join());
+    request.setBody('new');
+  })");
+  ExchangePlan encoded = plan({"ab", "c"});
+  encoded.request.headers = post({{"content-encoding", "gzip"}});
+  const ExchangeResult result = run(encoded);
+  EXPECT_EQ(result.upstream.header("x-read"), "E_BODY_ENCODED,3,true,true");
+  EXPECT_EQ(result.upstream.body, "new");
+
+  load(R"(async onRequest(request) {
+    await request.bytes();
+    request.headers.set('x-read', [request.body.locked, request.bodyUsed].join());
+  })");
+  EXPECT_EQ(run(plan({"ab"})).upstream.header("x-read"), "true,true");
+}
+
+TEST_P(BodyTest, ABodyIsAReplyOrTheBodyOfACall) {
+  // F018, F020, F021, F038
+  envoy_.setCluster("auth", [](const CalloutRequest&) { return CalloutAnswer::of(200, "ok"); });
+  const std::string upperCase =
+      ".pipeThrough(new TextDecoderStream()).pipeThrough(new TransformStream({"
+      " transform(text, controller) { controller.enqueue(text.toUpperCase()); } }))";
+  const char* waits[] = {"", "await sleep(3);"};
+  for (const char* wait : waits) {
+    for (const List& frames : splits("h\xC3\xA9llo")) {
+      for (const bool trailers : {false, true}) {
+        load(std::string("async onRequest(request) { ") + wait + " return new Response(request.body" + upperCase + "); }");
+        const ExchangeResult echo = run(plan(frames, trailers));
+        EXPECT_EQ(echo.client.body, "H\xC3\x89LLO");
+        EXPECT_EQ(echo.upstream.starts, 0U);
+
+        load(std::string("async onResponse(response) { ") + wait + " return new Response(response.body" + upperCase +
+             ", { status: 201 }); }");
+        const ExchangeResult replaced = run(plan(frames, trailers));
+        EXPECT_EQ(replaced.client.body, "H\xC3\x89LLO");
+        EXPECT_EQ(replaced.client.status(), 201U);
+        EXPECT_EQ(replaced.client.starts, 1U);
+
+        load(std::string("async onRequest(request) { ") + wait +
+                 " const answer = await fetch('http://auth/', { method: 'POST', body: request.body });"
+                 " request.headers.set('x-size', String((await answer.bytes()).length)); }",
+             R"("clusters": ["auth"])");
+        const ExchangeResult sent = run(plan(frames, trailers));
+        EXPECT_EQ(sent.upstream.header("x-size"), "2");
+        EXPECT_EQ(sent.upstream.body, "h\xC3\xA9llo");
+        ASSERT_EQ(sent.callouts.size(), 1U);
+        EXPECT_EQ(sent.callouts[0].request.body, "h\xC3\xA9llo");
+      }
+    }
+  }
+}
+
+TEST_P(BodyTest, AReplyOfTheBodyWaitsForAllOfItHoweverMuchItIs) {
+  // F018, F034
+  load("onRequest: (request) => new Response(request.body)");
+  ExchangePlan plan = this->plan({});
+  plan.options.bufferLimitBytes = 32 * 1024;
+  std::string whole;
+  for (int i = 0; i < 60; ++i) {
+    plan.request.frames.emplace_back(16 * 1024, static_cast<char>('a' + i % 26));
+    whole += plan.request.frames.back();
+  }
+  const ExchangeResult result = run(plan);
+  EXPECT_EQ(result.client.status(), 200U);
+  EXPECT_TRUE(result.client.body == whole);
+}
+
+TEST_P(BodyTest, AReaderIsToldWhenItsExchangeEnds) {
+  // F035
+  load(R"(async onRequest(request) {
+    try { for await (const piece of request.body); } catch (error) { console.info(error.code); }
+  })");
+  Exchange exchange(envoy_, *config_);
+  exchange.requestHeaders(post(), false);
+  exchange.requestData("a");
+  EXPECT_EQ(takeLog(LogLevel::Info), List());
+  exchange.clientLeaves();
+  const List lines = takeLog(LogLevel::Info);
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_NE(lines[0].find("E_ABORTED"), std::string::npos) << lines[0];
+}
+
+TEST_P(BodyTest, ABodyThatIsKeptBeyondItsExchangeIsDead) {
+  // F081
+  load(R"(async onRequest(request) {
+    const read = await globalThis.kept?.read().catch((error) => error.code);
+    request.headers.set('x-read', String(read));
+    globalThis.kept = request.body.getReader();
+  })");
+  EXPECT_EQ(run(plan({"secret"})).upstream.header("x-read"), "undefined");
+  EXPECT_EQ(run(plan({"b"})).upstream.header("x-read"), "E_DEAD_HANDLE");
+}
+
 // --- Other bodies ---
 
 TEST_P(BodyTest, SetBodyReplacesAndFixesTheLength) {

@@ -75,6 +75,17 @@ constexpr Cycle kCycles[] = {
      "try { await sleep(60000); } finally { const p = sleep(1); p.self = p; p.then(() => p); }"},
     {"APromiseOfAFetchHoldsItsAnswerThatHoldsIt", GoneBy::Collection,
      "const p = fetch('http://auth/'); const answer = await p; answer.promise = p;"},
+    {"AnAnswersStreamHoldsItsAnswer", GoneBy::Collection,
+     "const answer = await fetch('http://auth/'); answer.body.answer = answer;"},
+    {"AStreamThatIsABodyHoldsItsMessage", GoneBy::Collection,
+     "const body = new ReadableStream({ pull() { return [made, request]; } });"
+     "const made = new Response(body); made.own = made.body;"},
+    {"ABodyIsReadThatNeverEnds", GoneBy::Collection,
+     "const made = new Response(new ReadableStream({ pull() { return [made, p]; } }));"
+     "const p = made.text(); p.then(() => [p, made]);"},
+    {"AnUploadThatIsOpenAtTheEndHoldsItsFetch", GoneBy::Collection,
+     "const p = fetch('http://silent/', { method: 'POST', body: (async function* () {"
+     "yield 'a'; await sleep(60000); yield p; })() }); p.catch(() => p); await sleep(60000);"},
     {"AFetchThatIsOpenAtTheEndCapturesItself", GoneBy::Collection,
      "const p = fetch('http://silent/'); p.catch(() => [p, request]); p.request = request;"
      "request.p = p; await sleep(60000);"},

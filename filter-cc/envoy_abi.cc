@@ -34,6 +34,10 @@ using EnvoyBuffer = envoy_dynamic_module_type_envoy_buffer;
 using ModuleHeader = envoy_dynamic_module_type_module_http_header;
 using EnvoyHeader = envoy_dynamic_module_type_envoy_http_header;
 
+// Of envoy_dynamic_module_type_attribute_id.
+constexpr int kRequestProtocol = 10;
+constexpr int kUpstreamAddress = 41;
+
 /** What a client sees when there is not even a stream to ask for its policy. */
 constexpr uint32_t kStandInStatus = 500;
 constexpr std::string_view kStandInDetails = "fairlead_no_filter";
@@ -515,6 +519,32 @@ public:
                                                              endStream);
   }
 
+  void sendResponseData(std::string_view bytes, bool endStream) override {
+    if (envoy_ != nullptr)
+      envoy_dynamic_module_callback_http_send_response_data(envoy_, toModule(bytes), endStream);
+  }
+
+  bool canBeginResponse() override {
+    // In a cluster's chain Envoy would crash. There a client's protocol is not known, and later the
+    // upstream's is, but not before its address.
+    EnvoyBuffer value{nullptr, 0};
+    return envoy_ != nullptr &&
+           envoy_dynamic_module_callback_http_filter_get_attribute_string(envoy_, kRequestProtocol,
+                                                                          &value) &&
+           !envoy_dynamic_module_callback_http_filter_get_attribute_string(envoy_, kUpstreamAddress,
+                                                                           &value);
+  }
+
+  void endConnection() override {
+    if (envoy_ != nullptr)
+      envoy_dynamic_module_callback_http_filter_send_go_away_and_close(envoy_, true);
+  }
+
+  void addResponseFlag(std::string_view flag) override {
+    if (envoy_ != nullptr)
+      envoy_dynamic_module_callback_http_add_custom_flag(envoy_, toModule(flag));
+  }
+
   void resetStream(std::string_view details) override {
     constexpr int kLocalReset = 0;
     if (envoy_ != nullptr)
@@ -523,15 +553,20 @@ public:
   }
 
   CalloutStart startCallout(std::string_view cluster, std::span<const HeaderField> headers,
-                            std::string_view body, uint64_t& calloutId) override {
+                            std::string_view body, bool endStream, uint64_t& calloutId) override {
     if (envoy_ == nullptr)
       return CalloutStart::CannotCreateRequest;
     std::vector<ModuleHeader> fields = toModule(headers);
     // Our own timers end a call that takes too long, and say so; Envoy's would look like an answer.
     constexpr uint64_t kNoTimeout = 0;
     return static_cast<CalloutStart>(envoy_dynamic_module_callback_http_filter_start_http_stream(
-        envoy_, &calloutId, toModule(cluster), fields.data(), fields.size(), toModule(body), true,
-        kNoTimeout));
+        envoy_, &calloutId, toModule(cluster), fields.data(), fields.size(), toModule(body),
+        endStream, kNoTimeout));
+  }
+
+  bool sendCalloutData(uint64_t calloutId, std::string_view bytes, bool endStream) override {
+    return envoy_ != nullptr && envoy_dynamic_module_callback_http_stream_send_data(
+                                    envoy_, calloutId, toModule(bytes), endStream);
   }
 
   void resetCallout(uint64_t calloutId) override {
@@ -1036,13 +1071,17 @@ FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_reset(void*
 }
 
 FAIRLEAD_EXPORT void
-envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(void*,
-                                                                                 const void*) {
-  // Nothing of ours writes to the client piece by piece.
+envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
+    void*, const void* filter) {
+  onEvent("http_filter_downstream_above_write_buffer_high_watermark", filter,
+          [](Stream& stream) { stream.onClientFull(true); });
 }
 
 FAIRLEAD_EXPORT void
-envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(void*, const void*) {
+envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
+    void*, const void* filter) {
+  onEvent("http_filter_downstream_below_write_buffer_low_watermark", filter,
+          [](Stream& stream) { stream.onClientFull(false); });
 }
 
 // What the C++ runtime has for names of types is large, and only its terminate handler asks for it: that prints a name

@@ -48,6 +48,7 @@ using envoy_dynamic_module_type_http_header_type = int;
 using envoy_dynamic_module_type_http_body_type = int;
 using envoy_dynamic_module_type_log_level = int;
 using envoy_dynamic_module_type_metrics_result = int;
+using envoy_dynamic_module_type_attribute_id = int;
 using envoy_dynamic_module_type_http_callout_init_result = int;
 using envoy_dynamic_module_type_http_callout_result = int;
 using envoy_dynamic_module_type_http_stream_reset_reason = int;
@@ -132,6 +133,16 @@ void envoy_dynamic_module_callback_http_send_response_headers(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter,
     envoy_dynamic_module_type_module_http_header* headers_vector, size_t headers_vector_size,
     bool end_stream);
+void envoy_dynamic_module_callback_http_send_response_data(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_module_buffer data, bool end_stream);
+void envoy_dynamic_module_callback_http_add_custom_flag(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_module_buffer flag);
+bool envoy_dynamic_module_callback_http_filter_get_attribute_string(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_attribute_id attribute_id,
+    envoy_dynamic_module_type_envoy_buffer* result);
 
 void envoy_dynamic_module_callback_http_filter_continue_decoding(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter);
@@ -141,6 +152,8 @@ void envoy_dynamic_module_callback_http_filter_reset_stream(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter,
     envoy_dynamic_module_type_http_filter_stream_reset_reason reason,
     envoy_dynamic_module_type_module_buffer details);
+void envoy_dynamic_module_callback_http_filter_send_go_away_and_close(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, bool graceful);
 uint32_t envoy_dynamic_module_callback_http_filter_get_worker_index(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter);
 
@@ -160,6 +173,9 @@ envoy_dynamic_module_callback_http_filter_start_http_stream(
     envoy_dynamic_module_type_module_buffer body, bool end_stream, uint64_t timeout_milliseconds);
 void envoy_dynamic_module_callback_http_filter_reset_http_stream(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter, uint64_t stream_id);
+bool envoy_dynamic_module_callback_http_stream_send_data(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, uint64_t stream_id,
+    envoy_dynamic_module_type_module_buffer data, bool end_stream);
 
 // Only while a config is made. Ids count from 1 for each kind, with and without labels.
 envoy_dynamic_module_type_metrics_result

@@ -255,15 +255,32 @@ public:
   /** Answers the client; Envoy adds content-length. May nest. */
   virtual void sendResponse(uint32_t status, std::span<const HeaderField> headers,
                             std::string_view body, std::string_view details) = 0;
-  /** Begins (or, with `endStream`, makes) a response by hand; `:status` comes first. May nest. */
+  /**
+   * Begins (or, with `endStream`, makes) a response piece by piece; `:status` comes first. May nest.
+   * Requires: the request's hook, or later while the request is held.
+   */
   virtual void sendResponseHeaders(std::span<const HeaderField> headers, bool endStream) = 0;
+  /** The next piece of such a response; Stream::onClientFull says when to wait. May nest. */
+  virtual void sendResponseData(std::string_view bytes, bool endStream) = 0;
+  /** Whether there is a client: a filter in a cluster's chain cannot begin a response. */
+  virtual bool canBeginResponse() = 0;
 
   /** Ends the stream without an answer. May nest. */
   virtual void resetStream(std::string_view details) = 0;
+  /** The client's connection ends when its exchanges are over. May nest. */
+  virtual void endConnection() = 0;
+  /** Adds to what access logs show as custom flags. Requires: no blanks. */
+  virtual void addResponseFlag(std::string_view flag) = 0;
 
-  /** Starts a call to a cluster; events arrive at Stream::onCallout…. May nest. */
+  /**
+   * Starts a call to a cluster; events arrive at Stream::onCallout…. Without `endStream` the body goes
+   * on with sendCalloutData. May nest.
+   */
   virtual CalloutStart startCallout(std::string_view cluster, std::span<const HeaderField> headers,
-                                    std::string_view body, uint64_t& calloutId) = 0;
+                                    std::string_view body, bool endStream,
+                                    uint64_t& calloutId) = 0;
+  /** The next piece of a call's body. False: the call takes no more. May nest. */
+  virtual bool sendCalloutData(uint64_t calloutId, std::string_view bytes, bool endStream) = 0;
   /** Cancels a call. Its reset event may arrive before this returns. May nest. */
   virtual void resetCallout(uint64_t calloutId) = 0;
 

@@ -345,17 +345,43 @@ public:
       exchange->sendResponseHeaders(headers, endStream);
   }
 
+  void sendResponseData(std::string_view bytes, bool endStream) override {
+    if (Exchange* exchange = enter(HostCall::SendResponseData, "sendResponseData"))
+      exchange->sendResponseData(bytes, endStream);
+  }
+
+  bool canBeginResponse() override {
+    Exchange* exchange = enter(HostCall::CanBeginResponse, "canBeginResponse");
+    return exchange != nullptr && exchange->canBeginResponse();
+  }
+
   void resetStream(std::string_view details) override {
     if (Exchange* exchange = enter(HostCall::ResetStream, "resetStream"))
       exchange->resetStream(details);
   }
 
+  void endConnection() override {
+    if (Exchange* exchange = enter(HostCall::EndConnection, "endConnection"))
+      exchange->endConnection();
+  }
+
+  void addResponseFlag(std::string_view flag) override {
+    if (Exchange* exchange = enter(HostCall::AddResponseFlag, "addResponseFlag"))
+      exchange->addResponseFlag(flag);
+  }
+
   CalloutStart startCallout(std::string_view cluster, std::span<const HeaderField> headers,
-                            std::string_view body, uint64_t& calloutId) override {
+                            std::string_view body, bool endStream, uint64_t& calloutId) override {
     calloutId = 0;
     Exchange* exchange = enter(HostCall::StartCallout, "startCallout");
-    return exchange == nullptr ? CalloutStart::CannotCreateRequest
-                               : exchange->startCallout(cluster, headers, body, calloutId);
+    return exchange == nullptr
+               ? CalloutStart::CannotCreateRequest
+               : exchange->startCallout(cluster, headers, body, endStream, calloutId);
+  }
+
+  bool sendCalloutData(uint64_t calloutId, std::string_view bytes, bool endStream) override {
+    Exchange* exchange = enter(HostCall::SendCalloutData, "sendCalloutData");
+    return exchange != nullptr && exchange->sendCalloutData(calloutId, bytes, endStream);
   }
 
   void resetCallout(uint64_t calloutId) override {
@@ -779,6 +805,12 @@ void Exchange::step(Direction direction, Frame frame) {
     envoy_.toDeliver_.push_back(id_);
 }
 
+void Exchange::clientPauses(bool pauses) {
+  const FakeEnvoy::Turn turn(envoy_);
+  HookCall call{HookCall::Kind::Client};
+  hook(call, [&](Stream& stream) { stream.onClientFull(pauses); });
+}
+
 void Exchange::clientLeaves() {
   const FakeEnvoy::Turn turn(envoy_);
   if (!complete_)
@@ -1129,6 +1161,8 @@ void Exchange::destroyFilter() {
 bool Exchange::mayNest(const char* what) {
   if (filter_->stream().scriptRuns())
     violate(std::string(what) + ": called with the script on the stack");
+  if (!running_.empty() && running_.back().kind == HookCall::Kind::Client)
+    violate(std::string(what) + ": called while the client's buffer tells how full it is");
   if (!complete_)
     return true;
   violate(std::string(what) + ": called after the stream had ended");
@@ -1339,6 +1373,10 @@ void Exchange::sendResponseHeaders(std::span<const HeaderField> headers, bool en
   }
   if (std::exchange(replied_, true))
     violate("sendResponseHeaders: a second reply");
+  if (!canBeginResponse())
+    violate("sendResponseHeaders: there is no client, and Envoy would crash");
+  if (map(HeaderMap::Response))
+    violate("sendResponseHeaders: a response is on its way");
   if (headers.empty() || headers.front().name != ":status") {
     violate("sendResponseHeaders: :status must come first");
     return;
@@ -1354,6 +1392,28 @@ void Exchange::sendResponseHeaders(std::span<const HeaderField> headers, bool en
   deliverFrame(Direction::Response, {Piece::Headers, copyOf(headers), {}, endStream});
 }
 
+void Exchange::sendResponseData(std::string_view bytes, bool endStream) {
+  if (!mayNest("sendResponseData"))
+    return;
+  if (!replied_ || atClient_.starts == 0 || flow(Direction::Response).endSeen) {
+    violate("sendResponseData: no response has been begun, or it has ended");
+    return;
+  }
+  const FakeEnvoy::Turn turn(envoy_);
+  deliverFrame(Direction::Response, {Piece::Data, {}, std::string(bytes), endStream});
+}
+
+void Exchange::endConnection() {
+  if (mayNest("endConnection"))
+    connectionEnds_ = true;
+}
+
+void Exchange::addResponseFlag(std::string_view flag) {
+  if (flag.empty() || flag.find_first_of(" \t\r\n") != std::string_view::npos)
+    violate("addResponseFlag: a flag with blanks");
+  customFlags_.emplace_back(flag);
+}
+
 void Exchange::resetStream(std::string_view details) {
   if (!mayNest("resetStream"))
     return;
@@ -1363,7 +1423,7 @@ void Exchange::resetStream(std::string_view details) {
 }
 
 CalloutStart Exchange::startCallout(std::string_view cluster, std::span<const HeaderField> headers,
-                                    std::string_view body, uint64_t& calloutId) {
+                                    std::string_view body, bool endStream, uint64_t& calloutId) {
   if (!mayNest("startCallout"))
     return CalloutStart::CannotCreateRequest;
   const FakeEnvoy::Turn turn(envoy_);
@@ -1372,7 +1432,7 @@ CalloutStart Exchange::startCallout(std::string_view cluster, std::span<const He
     if ((!isHeaderName(field.name) && !isPseudoName(field.name)) || !isHeaderValue(field.value))
       violate("startCallout(" + std::string(field.name) + "): not a header");
   }
-  callouts_.push_back({0, request, false, false});
+  callouts_.push_back({0, request, false, false, nullptr});
   const auto handler = envoy_.clusters_.find(cluster);
   if (handler == envoy_.clusters_.end())
     return CalloutStart::ClusterNotFound;
@@ -1394,9 +1454,28 @@ CalloutStart Exchange::startCallout(std::string_view cluster, std::span<const He
   calloutId = nextCalloutId_++;
   callouts_[index].id = calloutId;
   callouts_[index].open = true;
-  if (answer)
-    playAnswer(calloutId, std::make_shared<const CalloutAnswer>(*answer), 0);
+  if (answer) {
+    auto whole = std::make_shared<const CalloutAnswer>(std::move(*answer));
+    // An upstream answers when it has the whole request.
+    if (endStream)
+      playAnswer(calloutId, std::move(whole), 0);
+    else
+      callouts_[index].answer = std::move(whole);
+  }
   return CalloutStart::Started;
+}
+
+bool Exchange::sendCalloutData(uint64_t calloutId, std::string_view bytes, bool endStream) {
+  if (!mayNest("sendCalloutData"))
+    return false;
+  Callout* callout = openCallout(calloutId);
+  if (callout == nullptr)
+    return false;
+  const FakeEnvoy::Turn turn(envoy_);
+  callout->request.body += bytes;
+  if (endStream && callout->answer != nullptr)
+    playAnswer(calloutId, std::exchange(callout->answer, nullptr), 0);
+  return true;
 }
 
 void Exchange::resetCallout(uint64_t calloutId) {

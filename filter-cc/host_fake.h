@@ -157,6 +157,8 @@ struct Callout {
   bool open;
   /** The filter cancelled it. */
   bool reset;
+  /** What comes when the body has been sent. */
+  std::shared_ptr<const CalloutAnswer> answer;
 };
 
 // --- The process ---
@@ -302,8 +304,13 @@ enum class HostCall : uint8_t {
   ContinueMessage,
   SendResponse,
   SendResponseHeaders,
+  SendResponseData,
+  CanBeginResponse,
   ResetStream,
+  EndConnection,
+  AddResponseFlag,
   StartCallout,
+  SendCalloutData,
   ResetCallout,
   WakeAt,
   UpdateMetric,
@@ -322,7 +329,7 @@ enum class HostCall : uint8_t {
 
 /** One hook, as a probe sees it: the core has answered, Envoy has not acted yet. */
 struct HookCall {
-  enum class Kind : uint8_t { Headers, Body, Trailers, Wake, Callout, LocalReply, Complete };
+  enum class Kind : uint8_t { Headers, Body, Trailers, Wake, Callout, LocalReply, Client, Complete };
   Kind kind;
   Direction direction = Direction::Request;
   bool endStream = false;
@@ -355,6 +362,8 @@ struct ExchangeOptions {
   /** The client leaves before the first event that comes after so many hooks. */
   uint32_t clientLeavesAfterHooks = UINT32_MAX;
   ExchangeFacts facts = {};
+  /** The filter is in a cluster's chain: there is no client to begin a response to. */
+  bool inCluster = false;
 };
 
 /**
@@ -377,6 +386,8 @@ public:
   void requestData(std::string bytes, bool endStream = false);
   void requestTrailers(const HeaderList& trailers);
   void clientLeaves();
+  /** The client reads no more for now, or again: what is sent meanwhile is held. */
+  void clientPauses(bool pauses);
 
   /** Lets the client leave if its time has come; false when it is gone. */
   bool clientStays();
@@ -431,6 +442,8 @@ public:
   uint32_t hooks() const { return hooks_; }
   /** Details of the reply that ended the exchange, ours or Envoy's. */
   const std::string& details() const { return details_; }
+  const std::vector<std::string>& customFlags() const { return customFlags_; }
+  bool connectionEnds() const { return connectionEnds_; }
   uint64_t id() const { return id_; }
 
   /** What it knows by now, the filter's writes included. */
@@ -555,9 +568,14 @@ private:
   void sendResponse(uint32_t status, std::span<const HeaderField> headers, std::string_view body,
                     std::string_view details);
   void sendResponseHeaders(std::span<const HeaderField> headers, bool endStream);
+  void sendResponseData(std::string_view bytes, bool endStream);
+  bool canBeginResponse() const { return !options_.inCluster; }
   void resetStream(std::string_view details);
+  void endConnection();
+  void addResponseFlag(std::string_view flag);
   CalloutStart startCallout(std::string_view cluster, std::span<const HeaderField> headers,
-                            std::string_view body, uint64_t& calloutId);
+                            std::string_view body, bool endStream, uint64_t& calloutId);
+  bool sendCalloutData(uint64_t calloutId, std::string_view bytes, bool endStream);
   void resetCallout(uint64_t calloutId);
   void wakeAt(uint64_t deadlineNs);
   std::optional<std::string_view> attributeText(Attribute attribute);
@@ -590,6 +608,8 @@ private:
   /** Of the response that came last, before our filter wrote to it. */
   std::optional<uint64_t> responseCode_;
   std::optional<std::string> upstreamHost_;
+  std::vector<std::string> customFlags_;
+  bool connectionEnds_ = false;
   /** The wake that was asked for. */
   std::optional<FakeEnvoy::Events::iterator> wakeEvent_;
   bool upstreamEnded_ = false;

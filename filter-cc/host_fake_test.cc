@@ -621,7 +621,7 @@ TEST_F(HostFakeTest, CallsThatMayNestAreViolationsWhileTheScriptRuns) {
     const js::Entry entry(exchange.stream()->runtime().engine(), {1'000'000, 1'000'000},
                           exchange.stream()->id());
     uint64_t id = 0;
-    host.startCallout("auth", {}, "", id);
+    host.startCallout("auth", {}, "", true, id);
     host.continueMessage(Direction::Request);
   }
   EXPECT_EQ(violations(), List({"startCallout: called with the script on the stack",
@@ -670,7 +670,7 @@ protected:
   /** Starts a call as the core would; the events that follow are in `events_`. */
   CalloutStart start(Exchange& exchange, std::string_view cluster) {
     const HeaderField fields[] = {{":method", "GET"}, {":path", "/x"}, {":authority", "auth"}};
-    return exchange.host()->startCallout(cluster, fields, "body", calloutId_);
+    return exchange.host()->startCallout(cluster, fields, "body", true, calloutId_);
   }
 
   uint64_t calloutId_ = 0;
@@ -690,7 +690,7 @@ TEST_F(HostFakeCalloutTest, StartsFailAsEnvoySaysAndThenNoEventFollows) {
   EXPECT_EQ(start(exchange, "unknown"), CalloutStart::ClusterNotFound);
   EXPECT_EQ(start(exchange, "auth"), CalloutStart::CannotCreateRequest);
   EXPECT_EQ(calloutId_, 0U);
-  EXPECT_EQ(exchange.host()->startCallout("auth", {}, "", calloutId_),
+  EXPECT_EQ(exchange.host()->startCallout("auth", {}, "", true, calloutId_),
             CalloutStart::MissingRequiredHeaders);
   while (envoy_.runNext()) {
   }
@@ -736,7 +736,7 @@ TEST_F(HostFakeCalloutTest, AnAnswerToHeadAndA204And304EndWithTheirHeaders) {
     events = 0;
     const std::vector<HeaderField> fields = {
         {":method", method}, {":path", "/"}, {":authority", "auth"}};
-    EXPECT_EQ(exchange.host()->startCallout("auth", fields, "", calloutId_), CalloutStart::Started);
+    EXPECT_EQ(exchange.host()->startCallout("auth", fields, "", true, calloutId_), CalloutStart::Started);
     while (envoy_.runNext()) {
     }
     return events;

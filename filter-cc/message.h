@@ -39,25 +39,44 @@ public:
 
   /** A body that is all there. */
   static std::shared_ptr<BodySource> of(const js::Runtime& engine, std::string bytes);
-  /** A body that arrives: append, then complete or fail. */
-  static std::shared_ptr<BodySource> open(const js::Runtime& engine);
+  /** A body that arrives, of a message or a fetch's answer: append, then complete or fail. */
+  static std::shared_ptr<BodySource> open(const js::Runtime& engine, uint64_t streamId = 0,
+                                          uint32_t fetchId = 0);
   explicit BodySource(const js::Runtime& engine) : charge_(engine) {}
 
   State state() const { return state_; }
   /** Whether it came, or comes, from an upstream. */
-  bool isFetched() const { return fetched_; }
+  bool isFetched() const { return fetchId_ != 0; }
+  /** What is held: all, but for what a stream has read of it. */
   const std::string& bytes() const { return bytes_; }
+  /** Several messages have this body: what one has read of it is held for the others. */
+  void share() { shared_ = true; }
 
   void append(std::string_view bytes);
   /** All bytes are there; settles the readers. Requires: an open Entry where there are readers. */
   void complete();
   /** They will not come: readers reject with `reason`, later ones with an error like it. */
   void fail(JSValueConst reason, Failure failure);
-  /** Drops the waiting readers unsettled: no script runs any more. */
-  void abandon() { readers_.clear(); }
+  /** Drops the waiting readers unsettled: no script runs any more. Later ones get E_ABORTED. */
+  void abandon();
+  /** The same from a finalizer. */
+  void abandon(JSRuntime* engine);
+  void mark(JSRuntime* engine, JS_MarkFunc* markFunction);
 
   /** A promise of the body in that form. */
   js::Value read(const Call& call, BodyForm form);
+
+  /**
+   * Bytes from `offset` on, which moves; null at the end; a promise that settles when there is more to
+   * see; an exception when the body has failed.
+   */
+  js::Value next(JSContext* ctx, size_t& offset);
+  /** Whether next() has given a promise. */
+  bool isWaitedFor() const { return more_.isObject(); }
+  /** Settles it. Requires: an open Entry. */
+  void wake();
+  /** Nobody wants the rest: its fetch is cancelled. */
+  void cancel(Runtime& runtime, JSValueConst reason);
 
 private:
   struct Reader {
@@ -67,10 +86,14 @@ private:
 
   js::Charge charge_;
   State state_ = State::Open;
-  bool fetched_ = false;
+  bool shared_ = false;
+  /** Of an answer: whose it is. */
+  uint64_t streamId_ = 0;
+  uint32_t fetchId_ = 0;
   std::string bytes_;
   Failure failure_;
   std::vector<Reader> readers_;
+  js::Value more_;
 };
 
 /** A promise that is rejected with the pending exception. */
@@ -78,21 +101,36 @@ js::Value rejectedPromise(JSContext* ctx);
 
 /** A message's hold on its body: clones share the source, each reads once. */
 struct Body {
-  /** Null: the message has no body. */
   std::shared_ptr<BodySource> source;
   bool used = false;
-};
+  /**
+   * A ReadableStream that the script gave, or made of the source when it asked for one: from then on
+   * the body is what that gives. Without either the message has no body.
+   */
+  js::Value stream;
 
-/** What `BodyInit` gives: bytes and the content type that goes with them (empty: none). */
+  bool isAbsent() const { return source == nullptr && !stream.isObject(); }
+};
+/** Whether a body has been read, or a reader holds its stream. */
+bool isBodyTaken(Runtime& runtime, const Body& body);
+
+/** What `BodyInit` gives: bytes or a stream, and the content type that goes with it (empty: none). */
 struct ExtractedBody {
   std::shared_ptr<BodySource> source;
+  js::Value stream;
   std::string_view contentType;
 };
-/** Fetch's "extract": string, bytes, ArrayBuffer, URLSearchParams. False: an exception is pending. */
+/**
+ * Fetch's "extract": string, bytes, ArrayBuffer, URLSearchParams, ReadableStream, async iterable.
+ * False: an exception is pending.
+ */
 bool extractBody(const Call& call, JSValueConst init, ExtractedBody& out);
 
 /** Fetch's method check and normalization. False: E_METHOD is pending. */
 bool normalizeMethod(const Call& call, std::string_view method, std::string& out);
+/** Whether a text is one word of an access log. */
+bool isLogWord(std::string_view text);
+inline constexpr size_t kMaxLogWordBytes = 128;
 /** Whether bytes can stand in a request target: no blank, no control byte. */
 bool isTarget(std::string_view text);
 
@@ -141,6 +179,8 @@ public:
   Stream* stream = nullptr;
   uint32_t status = 200;
   std::string statusText;
+  /** What access logs show of a reply; empty: nothing of its own. */
+  std::string details;
   std::string url;
   /** `default`, `basic` or `error`. */
   const char* type = "default";

@@ -26,11 +26,11 @@ namespace embedded {
 #include "builtins.inc"
 }  // namespace embedded
 
-constexpr std::string_view kBuiltinNames[] = {"events", "console"};
+constexpr std::string_view kBuiltinNames[] = {"events", "console", "streams"};
 static_assert(std::size(kBuiltinNames) == static_cast<size_t>(Builtin::Count));
 
-constexpr const char* kMemberNames[] = {"body",     "headers", "method", "prototype", "redirect",
-                                        "signal",   "status",  "statusText", "timeoutMs"};
+constexpr const char* kMemberNames[] = {"body",     "details", "headers", "method",     "prototype",
+                                        "redirect", "signal",  "status",  "statusText", "timeoutMs"};
 static_assert(std::size(kMemberNames) == static_cast<size_t>(Member::Count));
 
 /** A name of globalThis that is made when it is first read. */
@@ -58,16 +58,34 @@ constexpr LazyGlobal kLazyGlobals[] = {
     {"AbortSignal", fromBuiltin<Builtin::Events, "AbortSignal">},
     {"Crypto", constructorOf<HostClass::Crypto>},
     {"CryptoKey", constructorOf<HostClass::CryptoKey>},
+    {"ByteLengthQueuingStrategy", fromBuiltin<Builtin::Streams, "ByteLengthQueuingStrategy">},
+    {"CountQueuingStrategy", fromBuiltin<Builtin::Streams, "CountQueuingStrategy">},
     {"Event", fromBuiltin<Builtin::Events, "Event">},
     {"EventTarget", fromBuiltin<Builtin::Events, "EventTarget">},
     {"Headers", constructorOf<HostClass::Headers>},
+    {"ReadableByteStreamController", fromBuiltin<Builtin::Streams, "ReadableByteStreamController">},
+    {"ReadableStream", fromBuiltin<Builtin::Streams, "ReadableStream">},
+    {"ReadableStreamBYOBReader", fromBuiltin<Builtin::Streams, "ReadableStreamBYOBReader">},
+    {"ReadableStreamBYOBRequest", fromBuiltin<Builtin::Streams, "ReadableStreamBYOBRequest">},
+    {"ReadableStreamDefaultController",
+     fromBuiltin<Builtin::Streams, "ReadableStreamDefaultController">},
+    {"ReadableStreamDefaultReader", fromBuiltin<Builtin::Streams, "ReadableStreamDefaultReader">},
     {"Request", constructorOf<HostClass::Request>},
     {"Response", constructorOf<HostClass::Response>},
     {"SubtleCrypto", constructorOf<HostClass::SubtleCrypto>},
     {"TextDecoder", constructorOf<HostClass::TextDecoder>},
+    {"TextDecoderStream", fromBuiltin<Builtin::Streams, "TextDecoderStream">},
     {"TextEncoder", constructorOf<HostClass::TextEncoder>},
+    {"TextEncoderStream", fromBuiltin<Builtin::Streams, "TextEncoderStream">},
+    {"TransformStream", fromBuiltin<Builtin::Streams, "TransformStream">},
+    {"TransformStreamDefaultController",
+     fromBuiltin<Builtin::Streams, "TransformStreamDefaultController">},
     {"URL", constructorOf<HostClass::URL>},
     {"URLSearchParams", constructorOf<HostClass::URLSearchParams>},
+    {"WritableStream", fromBuiltin<Builtin::Streams, "WritableStream">},
+    {"WritableStreamDefaultController",
+     fromBuiltin<Builtin::Streams, "WritableStreamDefaultController">},
+    {"WritableStreamDefaultWriter", fromBuiltin<Builtin::Streams, "WritableStreamDefaultWriter">},
     {"console", defineConsole},
     {"crypto", newCrypto},
     {"navigator", defineNavigator},
@@ -104,6 +122,8 @@ constexpr ClassRow kClasses[] = {
     {"Crypto", defineCrypto},
     {"SubtleCrypto", defineSubtleCrypto},
     {"CryptoKey", defineCryptoKey},
+    {"BodyReader", defineBodyReader},
+    {"BodySink", defineBodySink},
 };
 static_assert(std::size(kClasses) == static_cast<size_t>(HostClass::Count));
 

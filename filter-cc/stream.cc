@@ -383,6 +383,10 @@ bool Stream::applySettled(Direction direction) {
   if (run(Direction::Response).left)
     return failed(Cause::Throw, makeError(ErrorCode::E_HEADERS_SENT,
                                           {hookName(hook.hook), "response headers", "onResponse"}));
+  if ((*response)->body.stream.isObject()) {
+    sendStream(direction, value.dup(), **response);
+    return false;
+  }
   hook.state = HookState::Done;
   sendReply(**response);
   return false;
@@ -401,7 +405,7 @@ Result<ResponseData*> Stream::checkReply(JSValueConst value, std::string_view ho
     return makeError(ErrorCode::E_RETURN_VALUE, {hook, describeReturn(value)});
   if (response->status < 200)
     return makeError(ErrorCode::E_RETURN_VALUE, {hook, "Response.error()"});
-  if (response->body.used)
+  if (isBodyTaken(*runtime_, response->body))
     return makeError(ErrorCode::E_BODY_USED, {hook});
   // Also when all of its body is here: whether that is so depends on the answer.
   if (response->body.source != nullptr && response->body.source->isFetched())
@@ -409,7 +413,7 @@ Result<ResponseData*> Stream::checkReply(JSValueConst value, std::string_view ho
   return response;
 }
 
-void Stream::sendReply(ResponseData& response) {
+std::vector<HeaderField> Stream::replyHeaders(ResponseData& response) {
   std::vector<HeaderField> fields;
   if (const HeadersData* headers = headersOf(*runtime_, response)) {
     fields.reserve(headers->list().size());
@@ -419,9 +423,14 @@ void Stream::sendReply(ResponseData& response) {
         fields.push_back({name, value});
     }
   }
+  return fields;
+}
+
+void Stream::sendReply(ResponseData& response) {
   const BodySource* source = response.body.source.get();
-  sendReply(response.status, fields, source == nullptr ? std::string_view() : source->bytes(),
-            "fairlead_reply");
+  sendReply(response.status, replyHeaders(response),
+            source == nullptr ? std::string_view() : source->bytes(),
+            response.details.empty() ? std::string_view("fairlead_reply") : response.details);
 }
 
 // --- Bodies and trailers: they wait while the headers do ---
@@ -450,12 +459,20 @@ TrailersStatus Stream::onTrailers(Direction direction) {
 // --- Doing what was recorded ---
 
 void Stream::act() {
+  if (rare_ != nullptr && !ended_ && std::exchange(rare_->wantsReset, false)) {
+    host_.resetStream("fairlead_reset");
+    return;
+  }
   for (const Direction direction : {Direction::Request, Direction::Response}) {
     HookRun& hook = run(direction);
     if (hook.inEvent)
       continue;  // it goes on when that event is answered
-    if (hook.state == HookState::Held && hook.body != nullptr && hook.body->isRead())
-      collectBody(direction, BodyPart::Buffered);
+    if (hook.state == HookState::Held && hook.body != nullptr) {
+      if (hook.body->isRead())
+        collectBody(direction, BodyPart::Buffered);
+      else
+        putBackLeft(direction);
+    }
     if (hook.state != HookState::Held || !hook.settled || waitsForBody(hook))
       continue;
     if (applySettled(direction)) {
@@ -464,8 +481,22 @@ void Stream::act() {
         host_.continueMessage(direction);
     }
   }
-  if (rare_ != nullptr)
-    actOnFetches();
+  if (rare_ == nullptr)
+    return;
+  actOnReply();
+  actOnFetches();
+  if (!ended_ && std::exchange(rare_->wantsConnectionEnd, false))
+    host_.endConnection();
+}
+
+void Stream::resetLater() {
+  rare().wantsReset = true;
+  runtime_->recordAction(*this);
+}
+
+void Stream::endConnectionLater() {
+  rare().wantsConnectionEnd = true;
+  runtime_->recordAction(*this);
 }
 
 bool Stream::isGrpcRequest() {
@@ -545,7 +576,9 @@ void Stream::fail(Cause cause, Error error, uint32_t status) {
   count(ScriptMetric::Errors, 1, causeName(cause));
   if (countLogLine())
     log(LogLevel::Error, formatError(error), error.file, error.line);
-  if (ended_ || failed_ || replied_)
+  // Of a reply that is sent piece by piece the rest is missing.
+  const bool breaksReply = replyGoesOn();
+  if (ended_ || failed_ || (replied_ && !breaksReply))
     return;
   failed_ = true;
   for (HookRun& hook : hooks_) {
@@ -553,13 +586,13 @@ void Stream::fail(Cause cause, Error error, uint32_t status) {
       closeChunk(*hook.body);
   }
   const std::string details = "fairlead_" + std::string(causeName(cause));
-  if (failsOpen() && status == 0) {
+  if (failsOpen() && status == 0 && !breaksReply) {
     goOnAsItCame(details);
     return;
   }
   for (HookRun& hook : hooks_)
     hook.state = HookState::Done;
-  if (run(Direction::Response).sent) {
+  if (run(Direction::Response).sent || breaksReply) {
     host_.resetStream(details);
     return;
   }
@@ -733,6 +766,8 @@ void Stream::armWake() {
   if (rare_ != nullptr && canRunScript()) {
     for (const Timer& timer : rare_->timers)
       consider(timer.dueNs);
+    if (rare_->clientAsks)
+      consider(host::monotonicNs());
   }
   // A wake that comes too early is cheaper than moving it for each timer that goes.
   if (earliest == 0 || ended_ || (wakeAtNs_ != 0 && wakeAtNs_ <= earliest))
@@ -744,7 +779,11 @@ void Stream::armWake() {
 void Stream::onWake() {
   wakeAtNs_ = 0;
   const uint64_t now = host::monotonicNs();
+  if (rare_ != nullptr && rare_->reply != nullptr)
+    rare_->reply->sentAtOnceBytes = 0;
   fireTimers(now);
+  if (!ended_ && rare_ != nullptr && std::exchange(rare_->clientAsks, false))
+    actOnReply();
   for (const Direction direction : {Direction::Request, Direction::Response}) {
     HookRun& hook = run(direction);
     if (ended_ || hook.state != HookState::Held || now < hook.waitUntilNs)
@@ -788,7 +827,7 @@ void Stream::abortPending() {
     return;
   const Rare& rare = this->rare();
   if (rare.abortSignal.isUndefined() && rare.timers.empty() && rare.fetches.empty() &&
-      !rare.waitsOnce && !reads)
+      !rare.waitsOnce && !reads && rare.reply == nullptr)
     return;
   runtime_->run(
       *this, budget(),
@@ -807,6 +846,8 @@ void Stream::abortPending() {
         abortTimers(reason.get());
         abortFetches(reason.get());
         abortReads(reason.get());
+        if (rare.reply != nullptr)
+          stopProducer(*rare.reply, reason.get());
         if (rare.waitsOnce)
           runtime_->once().leave(ctx, id_, reason.get());
       },
@@ -845,10 +886,12 @@ void Stream::killHandles() {
     runtime_->giveBack(HostClass::Request, std::move(requestObject_));
     runtime_->giveBack(HostClass::Headers, std::move(request_->headers));
     request_->signal.reset();
+    request_->body.stream.reset();
   }
   if (response_) {
     runtime_->giveBack(HostClass::Response, std::move(responseObject_));
     runtime_->giveBack(HostClass::Headers, std::move(response_->headers));
+    response_->body.stream.reset();
   }
   for (HookRun& hook : hooks_)
     hook.value.reset();
@@ -860,12 +903,14 @@ void Stream::killHandles() {
     if (part)
       runtime_->giveBack(part->cls, std::move(part->object));
   }
+  rare_->reply.reset();
   rare_->signal.reset();
   rare_->abortSignal.reset();
   rare_->timers.clear();
   for (const std::unique_ptr<Fetch>& fetch : rare_->fetches) {
     fetch->promise.reset();
     fetch->forgetSignal.reset();
+    fetch->upload.reset();
     if (fetch->answer != nullptr)
       fetch->answer->abandon();
     fetch->answer.reset();

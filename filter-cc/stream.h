@@ -52,10 +52,13 @@ inline constexpr uint32_t kMaxTimers = 64;
 inline constexpr uint32_t kMaxLogLines = 100;
 inline constexpr uint32_t kMaxHeaderWrites = 256;
 inline constexpr uint32_t kMaxMetadataWrites = 64;
+inline constexpr uint32_t kMaxResponseFlags = 16;
+/** A producer waits when this much of what it gave has not been sent. */
+inline constexpr size_t kMaxUnsentBytes = size_t{64} * 1024;
+/** Of a reply not more than that is sent in one event: Envoy tells that its buffer is full in another. */
+inline constexpr size_t kMaxSentAtOnceBytes = size_t{256} * 1024;
 /** An answer that says it is no longer than this is given when it is whole. */
 inline constexpr size_t kShortFetchBodyBytes = size_t{16} * 1024;
-/** The largest answer of a fetch. */
-inline constexpr size_t kMaxFetchBodyBytes = size_t{1024} * 1024;
 
 /** Behind `ctx`. Owner: the stream. */
 class ContextData final : public NativeData {
@@ -85,6 +88,35 @@ struct Timer {
   uint64_t periodNs = 0;
 };
 
+/** What a script sends piece by piece: its reply, or the body of a call. */
+struct Outgoing {
+  explicit Outgoing(const js::Runtime& engine) : charge(engine) {}
+
+  std::string unsent;
+  js::Charge charge;
+  /** All that the producer has given. */
+  size_t givenBytes = 0;
+  /** The producer has given all. */
+  bool complete = false;
+  /** The end has been sent. */
+  bool sent = false;
+  /** A function that stops the producer. */
+  js::Value stop;
+  /** A promise that the producer waits for. */
+  js::Value room;
+};
+
+/** A reply that is sent piece by piece. */
+struct OutgoingReply : Outgoing {
+  using Outgoing::Outgoing;
+  uint32_t status = 200;
+  HeaderList headers;
+  bool begun = false;
+  size_t sentAtOnceBytes = 0;
+  /** The producer has failed. */
+  std::optional<Error> failure;
+};
+
 /** One fetch, from the script's call to the last byte of its answer. */
 struct Fetch {
   enum class State : uint8_t {
@@ -106,6 +138,8 @@ struct Fetch {
   std::string redirect;
   HeaderList headers;
   std::string body;
+  /** Of a body that comes from a stream, and cannot be sent twice. */
+  std::unique_ptr<Outgoing> upload;
   uint32_t timeoutMs = 0;
   uint32_t redirects = 0;
   js::Value promise;
@@ -132,6 +166,8 @@ public:
   void onCalloutData(uint64_t calloutId, std::span<const std::string_view> pieces, bool endStream);
   void onCalloutComplete(uint64_t calloutId);
   void onCalloutReset(uint64_t calloutId);
+  /** What goes to the client has to wait, or may go on. */
+  void onClientFull(bool full);
   /** The time of wakeAt has come. */
   void onWake();
   /** The host answers by itself: for us, for another filter, or because it has to. */
@@ -187,6 +223,11 @@ public:
   ConsoleState& console() { return rare().console; }
   /** It waits, or has waited, for a value of `once`. */
   void waitOnce() { rare().waitsOnce = true; }
+  /** Counts one custom flag; false past the cap. */
+  bool countResponseFlag() { return rare().responseFlags++ < kMaxResponseFlags; }
+  // Done when the script has returned.
+  void resetLater();
+  void endConnectionLater();
   /** Whether there is a response: the upstream's, or one that somebody else has made. */
   bool responseSeen() const {
     return responseSeen_ || (ended_ && host_.header(HeaderMap::Response, ":status", 0));
@@ -195,8 +236,14 @@ public:
   bool hasBody(Direction direction) const { return hooks_[static_cast<size_t>(direction)].hasBody; }
 
   // In api_body.cc.
-  /** A promise of the whole body; `used` is set when it is taken. Requires: hasBody(direction). */
-  js::Value readBody(const Call& call, Direction direction, BodyForm form, bool& used);
+  /** Begins a read of the body, for which the message waits. Null: an exception is pending. Requires: hasBody(direction). */
+  std::shared_ptr<BodySource> openBody(const Call& call, Direction direction);
+  /** Nobody reads it further. */
+  void leaveBody(Direction direction);
+  /** Whether the body can be read in that form; false with an exception pending. */
+  bool mayReadAs(const Call& call, Direction direction, BodyForm form);
+  /** What is held of one body at most. */
+  size_t bodyLimitBytes() const { return size_t{config_.config.limits.bodyKb} * 1024; }
   /** Puts another body in the place of what came; null for none. False with an exception pending. */
   bool setBody(const Call& call, Direction direction, std::shared_ptr<BodySource> source);
   /** The script gave the response a status: whether that has no body. */
@@ -236,6 +283,15 @@ public:
   void forgetSignalOf(uint32_t fetchId, js::Value forget);
   /** Rejects a fetch with `reason` and cancels its call. */
   void cancelFetch(uint32_t fetchId, JSValueConst reason);
+  /** Has a fetch send a stream as its body. False: an exception is pending. */
+  bool addUpload(uint32_t fetchId, JSValueConst stream);
+  /**
+   * A producer's next piece, its end, its failure; of the reply where `fetchId` is 0. Gives a promise of room where
+   * there is none.
+   */
+  js::Value takePiece(uint32_t fetchId, std::span<const uint8_t> piece);
+  void endPieces(uint32_t fetchId);
+  void failPieces(uint32_t fetchId, JSValueConst reason);
   /** Fetches in flight, and all there have been. */
   uint32_t fetchesInFlight();
   uint32_t fetchesStarted() const { return fetchesStarted_; }
@@ -325,6 +381,12 @@ private:
     std::optional<LocalReply> localReply;
     uint32_t metadataWrites = 0;
     bool routeCleared = false;
+    std::unique_ptr<OutgoingReply> reply;
+    /** The client can take more of the reply. */
+    bool clientAsks = false;
+    uint32_t responseFlags = 0;
+    bool wantsReset = false;
+    bool wantsConnectionEnd = false;
     // For `on_error: open` alone.
     std::vector<SavedHeader> saved;
   };
@@ -347,7 +409,10 @@ private:
   HeadersStatus finishHook(Direction direction);
   bool applySettled(Direction direction);
   Result<ResponseData*> checkReply(JSValueConst value, std::string_view hook);
+  std::vector<HeaderField> replyHeaders(ResponseData& response);
   void sendReply(ResponseData& response);
+  /** The same for a body that is a stream: now, or when it is all there. */
+  void sendStream(Direction direction, js::Value value, ResponseData& response);
   bool isGrpcRequest();
   void sendReply(uint32_t status, std::span<const HeaderField> headers, std::string_view body,
                  std::string_view details);
@@ -371,6 +436,9 @@ private:
   void runLogHook();
   void killHandles();
   HookRun& run(Direction direction) { return hooks_[static_cast<size_t>(direction)]; }
+  bool replyGoesOn() const {
+    return rare_ != nullptr && rare_->reply != nullptr && rare_->reply->begun && !rare_->reply->sent;
+  }
 
   // In api_body.cc.
   BodyRun& bodyRun(Direction direction);
@@ -384,6 +452,7 @@ private:
   void collectBody(Direction direction, BodyPart part);
   void completeBody(Direction direction);
   void refuseBody(Direction direction, BodyPart part);
+  void putBackLeft(Direction direction);
   bool waitsForBody(const HookRun& hook) const;
   bool passOn(Direction direction, At at);
   void beginBody(Direction direction);
@@ -398,6 +467,14 @@ private:
   bool restoreBody(Direction direction, bool hookRuns);
   void abortReads(JSValueConst reason);
   void killBodies();
+  // In api_streams.cc.
+  void startStream(ResponseData& response);
+  void collectReply(Direction direction, js::Value value, ResponseData& response);
+  void actOnReply();
+  void actOnUpload(Fetch& fetch);
+  void giveRoom(Outgoing& outgoing);
+  void stopProducer(Outgoing& outgoing, JSValueConst reason);
+  Outgoing* outgoingOf(uint32_t fetchId);
   // In api_fetch.cc.
   Fetch* fetchById(uint32_t id);
   Fetch* fetchByCallout(uint64_t calloutId);
@@ -432,6 +509,7 @@ private:
   bool failed_ = false;
   bool ended_ = false;
   bool actingOnFetches_ = false;
+  bool clientFull_ = false;
   uint64_t cpuUsedNs_ = 0;
   uint64_t wakeAtNs_ = 0;
   const Runtime::Settings* settings_ = nullptr;

@@ -34,6 +34,8 @@ JSValue defineHistogram(Runtime& runtime);
 JSValue defineCrypto(Runtime& runtime);
 JSValue defineSubtleCrypto(Runtime& runtime);
 JSValue defineCryptoKey(Runtime& runtime);
+JSValue defineBodyReader(Runtime& runtime);
+JSValue defineBodySink(Runtime& runtime);
 
 // Objects and functions of globalThis.
 JSValue defineConsole(Runtime& runtime);

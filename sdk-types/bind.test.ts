@@ -33,6 +33,9 @@ const stream: Functions = {
   ),
   clearRouteCache: 'Outcome<void> Context_clearRouteCache(Call&, ContextData&) { return {}; }',
   setUpstreamHost: 'Outcome<void> Context_setUpstreamHost(Call&, ContextData&, std::string_view, JSValueConst) { return {}; }',
+  addResponseFlag: 'Outcome<void> Context_addResponseFlag(Call&, ContextData&, std::string_view) { return {}; }',
+  reset: 'Outcome<void> Context_reset(Call&, ContextData&) { return {}; }',
+  endConnection: 'Outcome<void> Context_endConnection(Call&, ContextData&) { return {}; }',
   set_state: 'Outcome<void> Context_set_state(Call&, ContextData&, JSValueConst) { return {}; }',
   defineFilter: 'Outcome<JSValue> fairlead_defineFilter(Call&, JSValueConst filter) { return filter; }',
 };

@@ -39,6 +39,7 @@ export type HostErrorCode =
   | 'E_BODY_ENCODED'
   | 'E_BODY_ENDLESS'
   | 'E_NO_TRAILERS'
+  | 'E_BODY_CHUNK'
   | 'E_BODY_LIMIT'
   // fetch, timers
   | 'E_FETCH_CLUSTER_NOT_ALLOWED'

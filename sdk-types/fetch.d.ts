@@ -21,8 +21,11 @@ interface FetchInit extends RequestInit {
  *
  * The host of the URL names the cluster: it must be among the `clusters` of the filter's config. Scheme and port do not
  * choose it. The call starts when the script has returned to its first `await`; Envoy's own time limit is off. An answer
- * with an error status is an answer: look at `ok`. The largest body of an answer is 1024 KiB. Redirects are followed 5
- * times, to allowed clusters only, without credentials to another host. `host` and the headers of a hop are not sent.
+ * with an error status is an answer: look at `ok`. Redirects are followed 5 times, to allowed clusters only, without
+ * credentials to another host. `host` and the headers of a hop are not sent.
+ *
+ * Of the body of an answer at most `body_kb` are held: what is read piece by piece can be longer, but nothing makes the
+ * upstream wait. A body that is a stream may give as much, and cannot be sent again after a redirect.
  *
  * When the stream ends, a waiting call is rejected with an AbortError; a call made after that never settles.
  *
@@ -49,6 +52,6 @@ interface FetchInit extends RequestInit {
  * @throws E_FETCH_LIMIT for more calls at once than `limits.fetches`, or ten times as many in one stream
  * @throws E_FETCH_TIMEOUT when `timeoutMs` are over; a DOMException of the name TimeoutError
  * @throws E_ABORTED when the stream ends before; a DOMException of the name AbortError
- * @throws E_BODY_LIMIT for an answer that is too large
+ * @throws E_BODY_LIMIT for an answer of which too much is held, and a stream that gives too much
  */
 declare function fetch(input: RequestInfo | URL, init?: FetchInit): Promise<Response>;

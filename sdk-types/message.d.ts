@@ -2,11 +2,21 @@
 // Copyright The fairlead Authors
 
 /**
- * What a body can be made from. A string is sent as UTF-8; an ArrayBuffer or a view of one is copied at once.
+ * What a whole body can be made from. A string is sent as UTF-8; an ArrayBuffer or a view of one is copied at once.
  *
  * @since 1
  */
-type BodyInit = string | ArrayBuffer | ArrayBufferView | URLSearchParams;
+type WholeBodyInit = string | ArrayBuffer | ArrayBufferView | URLSearchParams;
+
+/**
+ * What a body can be made from: what it is as a whole, or what brings it.
+ *
+ * A ReadableStream or an async iterable, such as what an async generator gives, is read while it is sent: its pieces
+ * are bytes or strings, and it waits when the other side does.
+ *
+ * @since 1
+ */
+type BodyInit = WholeBodyInit | ReadableStream<Uint8Array | string> | AsyncIterable<Uint8Array | string>;
 
 /**
  * What names a request: an absolute URL, or a Request.
@@ -59,6 +69,13 @@ interface RequestInit {
   body?: BodyInit | null | undefined;
 
   /**
+   * What the standard wants beside a body that is a stream; it makes no difference here.
+   *
+   * @since 1
+   */
+  duplex?: 'half' | undefined;
+
+  /**
    * Ends the call when it is aborted; null for none.
    *
    * @since 1
@@ -100,6 +117,14 @@ interface ResponseInit {
    * @since 1
    */
   headers?: HeadersInit | undefined;
+
+  /**
+   * One word that Envoy's access log shows as `%RESPONSE_CODE_DETAILS%` when a hook returns this response; by default
+   * `fairlead_reply`. Of a response that is sent piece by piece Envoy keeps none.
+   *
+   * @since 1
+   */
+  details?: string | undefined;
 }
 
 /**
@@ -215,7 +240,24 @@ interface Request {
   readonly signal: AbortSignal;
 
   /**
-   * Whether the body has been read.
+   * The body as a stream of bytes; null when there is none. Always the same object. When it has been looked at, the
+   * readers read it to its end.
+   *
+   * From the first read on a live request is held as it is by `bytes()`, and fails as that does; when the reader is
+   * cancelled, it goes on with what still comes. What is read of it goes on too, unless `setBody` puts another body in its
+   * place.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-body-body
+   * @phase Always
+   * @since 1
+   * @example
+   * const stream = new Request("http://auth/", { method: "POST", body: "hi" }).body;
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly body: ReadableStream<Uint8Array<ArrayBuffer>> | null;
+
+  /**
+   * Whether the body has been read, or is being read.
    *
    * @see https://fetch.spec.whatwg.org/#dom-body-bodyused
    * @phase Always
@@ -249,10 +291,11 @@ interface Request {
    * @example
    * const text = await new Request("http://auth/", { method: "POST", body: "hi" }).text();
    * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_CHUNK for a stream that gives something else than bytes and strings
    * @throws E_BODY_UNAVAILABLE for a live one when `onRequest` has settled
    * @throws E_BODY_ENCODED for a live one with a `content-encoding`: read its `bytes()`
    * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
-   * @throws E_BODY_LIMIT for a live one of more than `body_kb`
+   * @throws E_BODY_LIMIT for more than `body_kb`
    * @throws E_ABORTED when the exchange ends before the body
    * @throws E_DEAD_HANDLE after the stream
    */
@@ -267,10 +310,11 @@ interface Request {
    * @example
    * const value = await new Request("http://auth/", { method: "POST", body: "[1]" }).json();
    * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_CHUNK for a stream that gives something else than bytes and strings
    * @throws E_BODY_UNAVAILABLE for a live one when `onRequest` has settled
    * @throws E_BODY_ENCODED for a live one with a `content-encoding`: read its `bytes()`
    * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
-   * @throws E_BODY_LIMIT for a live one of more than `body_kb`
+   * @throws E_BODY_LIMIT for more than `body_kb`
    * @throws E_ABORTED when the exchange ends before the body
    * @throws E_DEAD_HANDLE after the stream
    */
@@ -285,9 +329,10 @@ interface Request {
    * @example
    * const size = (await new Request("http://auth/").bytes()).length;
    * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_CHUNK for a stream that gives something else than bytes and strings
    * @throws E_BODY_UNAVAILABLE for a live one when `onRequest` has settled
    * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
-   * @throws E_BODY_LIMIT for a live one of more than `body_kb`
+   * @throws E_BODY_LIMIT for more than `body_kb`
    * @throws E_ABORTED when the exchange ends before the body
    * @throws E_DEAD_HANDLE after the stream
    */
@@ -302,9 +347,10 @@ interface Request {
    * @example
    * const buffer = await new Request("http://auth/").arrayBuffer();
    * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_CHUNK for a stream that gives something else than bytes and strings
    * @throws E_BODY_UNAVAILABLE for a live one when `onRequest` has settled
    * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
-   * @throws E_BODY_LIMIT for a live one of more than `body_kb`
+   * @throws E_BODY_LIMIT for more than `body_kb`
    * @throws E_ABORTED when the exchange ends before the body
    * @throws E_DEAD_HANDLE after the stream
    */
@@ -328,7 +374,7 @@ declare var Request: {
    * @throws E_OPTION for a member of `init` that has no such value, and a body of GET or HEAD
    * @throws E_HEADER_NAME for a name that is not a token
    * @throws E_HEADER_VALUE for a value with CR, LF or NUL
-   * @throws E_BODY_USED for a Request whose body has been read
+   * @throws E_BODY_USED for a Request or stream that has been read, or that a reader holds
    * @throws E_BODY_UNAVAILABLE for a live request with a body
    */
   new (input: RequestInfo | URL, init?: RequestInit): Request;
@@ -461,14 +507,14 @@ interface IncomingRequest extends Request {
    * @since 1
    * @example
    * request.setBody("hello\n");
-   * @throws E_OPTION for what is none of BodyInit
+   * @throws E_OPTION for what is none of WholeBodyInit: of a stream, give `await new Response(stream).bytes()`
    * @throws E_HEADERS_SENT when `onRequest` has settled
    * @throws E_BODY_ENDLESS for a tunnel or an upgrade
    * @throws E_STREAM_ENDED in `onLog`
    * @throws E_NOT_LIVE on a request that a script made or fetched
    * @throws E_DEAD_HANDLE after the stream
    */
-  setBody(body: BodyInit | null): void;
+  setBody(body: WholeBodyInit | null): void;
 
   /**
    * The same with a value as JSON. `content-type` becomes `application/json`, unless it says JSON already.
@@ -593,7 +639,25 @@ interface Response {
   readonly url: string;
 
   /**
-   * Whether the body has been read.
+   * The body as a stream of bytes; null when there is none. Always the same object. When it has been looked at, the
+   * readers read it to its end.
+   *
+   * From the first read on a live response is held as it is by `bytes()`, and fails as that does; when the reader is
+   * cancelled, it goes on with what still comes. What is read of it goes on too, unless `setBody` puts another body in its
+   * place. Of an answer that is fetched, what has been read is no longer held; cancelling its reader cancels the call.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-body-body
+   * @phase Always
+   * @since 1
+   * @example
+   * const answer = await fetch("http://files/large");
+   * if (answer.body !== null) for await (const chunk of answer.body) console.debug(chunk.length);
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly body: ReadableStream<Uint8Array<ArrayBuffer>> | null;
+
+  /**
+   * Whether the body has been read, or is being read.
    *
    * @see https://fetch.spec.whatwg.org/#dom-body-bodyused
    * @phase Always
@@ -628,10 +692,11 @@ interface Response {
    * @example
    * const text = await (await fetch("http://auth/")).text();
    * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_CHUNK for a stream that gives something else than bytes and strings
    * @throws E_BODY_UNAVAILABLE for a live one when `onResponse` has settled
    * @throws E_BODY_ENCODED for a live one with a `content-encoding`: read its `bytes()`
    * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
-   * @throws E_BODY_LIMIT for a fetched body of more than 1024 KiB, a live one of more than `body_kb`
+   * @throws E_BODY_LIMIT for more than `body_kb`
    * @throws E_ABORTED when the exchange ends before the body
    * @throws E_FETCH_RESET when the call ended before the body was complete
    * @throws E_FETCH_TIMEOUT when its `timeoutMs` were over
@@ -648,10 +713,11 @@ interface Response {
    * @example
    * const claims = (await (await fetch("http://auth/claims")).json()) as { user: string };
    * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_CHUNK for a stream that gives something else than bytes and strings
    * @throws E_BODY_UNAVAILABLE for a live one when `onResponse` has settled
    * @throws E_BODY_ENCODED for a live one with a `content-encoding`: read its `bytes()`
    * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
-   * @throws E_BODY_LIMIT for a fetched body of more than 1024 KiB, a live one of more than `body_kb`
+   * @throws E_BODY_LIMIT for more than `body_kb`
    * @throws E_ABORTED when the exchange ends before the body
    * @throws E_FETCH_RESET when the call ended before the body was complete
    * @throws E_FETCH_TIMEOUT when its `timeoutMs` were over
@@ -668,9 +734,10 @@ interface Response {
    * @example
    * const size = (await (await fetch("http://files/logo")).bytes()).length;
    * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_CHUNK for a stream that gives something else than bytes and strings
    * @throws E_BODY_UNAVAILABLE for a live one when `onResponse` has settled
    * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
-   * @throws E_BODY_LIMIT for a fetched body of more than 1024 KiB, a live one of more than `body_kb`
+   * @throws E_BODY_LIMIT for more than `body_kb`
    * @throws E_ABORTED when the exchange ends before the body
    * @throws E_FETCH_RESET when the call ended before the body was complete
    * @throws E_FETCH_TIMEOUT when its `timeoutMs` were over
@@ -687,9 +754,10 @@ interface Response {
    * @example
    * const view = new DataView(await (await fetch("http://files/index")).arrayBuffer());
    * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_CHUNK for a stream that gives something else than bytes and strings
    * @throws E_BODY_UNAVAILABLE for a live one when `onResponse` has settled
    * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
-   * @throws E_BODY_LIMIT for a fetched body of more than 1024 KiB, a live one of more than `body_kb`
+   * @throws E_BODY_LIMIT for more than `body_kb`
    * @throws E_ABORTED when the exchange ends before the body
    * @throws E_FETCH_RESET when the call ended before the body was complete
    * @throws E_FETCH_TIMEOUT when its `timeoutMs` were over
@@ -710,7 +778,8 @@ declare var Response: {
    * @example
    * const answer = new Response("sign in first\n", { status: 401, headers: { "www-authenticate": "Bearer" } });
    * @throws E_ARGUMENT for an `init` that is not an object
-   * @throws E_OPTION for a body that is none of BodyInit, and a `statusText` with a line end
+   * @throws E_OPTION for a body that is none of BodyInit, a `statusText` with a line end, `details` that are not one word
+   * @throws E_BODY_USED for a stream that has been read, or that a reader holds
    * @throws E_STATUS for a status that is not from 200 to 599
    * @throws E_NULL_BODY_STATUS for a body with status 204, 205 or 304
    * @throws E_HEADER_NAME for a name that is not a token
@@ -811,7 +880,7 @@ interface IncomingResponse extends Response {
    * @since 1
    * @example
    * response.setBody("hello\n");
-   * @throws E_OPTION for what is none of BodyInit
+   * @throws E_OPTION for what is none of WholeBodyInit: of a stream, give `await new Response(stream).bytes()`
    * @throws E_HEADERS_SENT when `onResponse` has settled
    * @throws E_BODY_ENDLESS for a tunnel or an upgrade
    * @throws E_NULL_BODY_STATUS for a body with status 204, 205 or 304
@@ -819,7 +888,7 @@ interface IncomingResponse extends Response {
    * @throws E_NOT_LIVE on a response that a script made or fetched
    * @throws E_DEAD_HANDLE after the stream
    */
-  setBody(body: BodyInit | null): void;
+  setBody(body: WholeBodyInit | null): void;
 
   /**
    * The same with a value as JSON. `content-type` becomes `application/json`, unless it says JSON already.

@@ -271,6 +271,45 @@ export interface Context<Config = unknown, State extends object = Record<string,
    * @throws E_ARGUMENT for options that are not an object
    */
   setUpstreamHost(address: string, options?: UpstreamHostOptions): void;
+
+  /**
+   * Adds a word to what Envoy's access log shows as `%CUSTOM_FLAGS%`; at most 16 in one exchange.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * ctx.addResponseFlag("CACHED");
+   * @throws E_ARGUMENT for what is not one word of printable ASCII, at most 128 bytes
+   * @throws E_RANGE for the 17th flag
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  addResponseFlag(flag: string): void;
+
+  /**
+   * Breaks the exchange off when the script has returned: the client sees its stream reset over HTTP/2, its connection
+   * closed over HTTP/1, and the upstream the same.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * if (request.headers.has("x-attack")) ctx.reset();
+   * @throws E_STREAM_ENDED in `onLog`
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  reset(): void;
+
+  /**
+   * Has the client's connection end when its exchanges are over: over HTTP/2 by GOAWAY, over HTTP/1 by
+   * `connection: close`.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * if (request.headers.has("x-rebalance")) ctx.endConnection();
+   * @throws E_STREAM_ENDED in `onLog`
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  endConnection(): void;
 }
 
 /**

@@ -140,8 +140,6 @@ defineFilter('onRequest');
 defineFilter();
 // fails TS2344: does not satisfy the constraint 'object'
 defineFilter<unknown, number>({});
-// fails TS2339: Property 'body' does not exist
-defineFilter({ onRequest: (request) => void request.body });
 // fails TS2339: Property 'restart' does not exist
 defineFilter({ onRequest: (request, ctx) => void ctx.restart });
 // fails TS18046: 'ctx.config' is of type 'unknown'
@@ -162,6 +160,9 @@ request.host = 'a';
 request.scheme = 'https';
 response.status = 204;
 request.setBody(new Uint8Array(3));
+is<typeof request.body, ReadableStream<Uint8Array<ArrayBuffer>> | null>(true);
+// fails TS2345: is not assignable to parameter of type 'WholeBodyInit | null'
+request.setBody(new ReadableStream<Uint8Array>());
 response.setBody(null);
 response.setJson({ a: 1 });
 // fails TS2353: 'a' does not exist in type 'ArrayBuffer
@@ -387,6 +388,33 @@ const code: HostErrorCode = 'E_NOPE';
 // fails TS2322: Type '"E_CONFIG_KEY"' is not assignable to type 'HostErrorCode'
 const configCode: HostErrorCode = 'E_CONFIG_KEY';
 
+// --- Streams ---
+
+is<typeof request.body, ReadableStream<Uint8Array<ArrayBuffer>> | null>(true);
+new Response(ReadableStream.from(['a']));
+new Response(
+  (async function* () {
+    yield 'a';
+    yield new Uint8Array(1);
+  })(),
+  { details: 'made_by_hand' },
+);
+new Request('http://auth/', { method: 'POST', body: new Response('a').body, duplex: 'half' });
+is<ReturnType<ReadableStream<string>['tee']>, [ReadableStream<string>, ReadableStream<string>]>(true);
+const upper = new TransformStream<string, number>({ transform: (text, controller) => controller.enqueue(text.length) });
+const lengths = ReadableStream.from(['a']).pipeThrough(upper);
+is<typeof lengths, ReadableStream<number>>(true);
+// fails TS2345: Argument of type 'number' is not assignable
+new ReadableStream<string>({ start: (controller) => controller.enqueue(1) });
+// fails TS2345: Argument of type 'ReadableStream<number>' is not assignable
+new Response(lengths);
+// fails TS2345: Argument of type 'string[]' is not assignable
+new Response(['a']);
+// fails TS2322: Type 'number' is not assignable to type 'string'
+new Response(null, { details: 1 });
+// fails TS2540: Cannot assign to 'body' because it is a read-only property
+request.body = null;
+
 // --- What is not there ---
 
 // fails TS2584: Cannot find name 'document'
@@ -395,7 +423,7 @@ document;
 process;
 // fails TS2591: Cannot find name 'Buffer'
 Buffer;
-// fails TS2304: Cannot find name 'ReadableStream'
-ReadableStream;
+// fails TS2304: Cannot find name 'WebSocket'
+WebSocket;
 // fails TS2339: Property 'profile' does not exist
 console.profile();

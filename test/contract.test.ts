@@ -270,7 +270,9 @@ describe('the surface of a script', () => {
     const { members: attributes = {}, parent = '' } = own['ctx.attributes'] ?? {};
     expect(Object.keys(attributes)).toEqual(of('Attributes', 'HOST_ATTRIBUTE').map(({ member }) => member));
     own['ctx.attributes'] = { parent, members: {} };
-    expect(flat(own)).toEqual(flat(expected.objects));
+    // The polyfill of streams has steps of its own on prototypes, under symbols that no script has.
+    const visible = Object.fromEntries(Object.entries(flat(own)).filter(([name]) => !name.startsWith('[[[')));
+    expect(visible).toEqual(flat(expected.objects));
   });
 
   test.each(hostNames)('leaves the objects of the language as the engine makes them in %s (F104)', (host) => {

@@ -197,6 +197,14 @@ export class Http2Client {
     return new Answer(status, new HeaderList(plain), Buffer.concat(pieces), trailers);
   }
 
+  /** Resolves when the other side wants no more streams and the connection has ended. */
+  async goneAway(): Promise<void> {
+    const goAway = once(this.#session, 'goaway');
+    const closed = once(this.#session, 'close');
+    await within('GOAWAY', defaultTimeoutMs, goAway);
+    await within('an HTTP/2 connection to end', defaultTimeoutMs, closed);
+  }
+
   async close(): Promise<void> {
     const closed = once(this.#session, 'close');
     this.#session.close();

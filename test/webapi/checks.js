@@ -26,6 +26,17 @@ export class Checks {
   };
 }
 
+/** What comes of the cases of a file, by their titles. */
+export async function runAll(cases) {
+  const checks = new Checks();
+  for (const [title, run] of Object.entries(cases)) {
+    const before = checks.failures.length;
+    await run(checks);
+    for (let i = before; i < checks.failures.length; i++) checks.failures[i] = `${title}: ${checks.failures[i]}`;
+  }
+  return checks;
+}
+
 /** A value as text: equal values have equal texts. Other than JSON it shows undefined, NaN and lone surrogates. */
 function show(value) {
   if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;
