@@ -78,6 +78,54 @@ export const body: readonly Case[] = [
     log: ['error E_BODY_LIMIT', 'error E_BODY_LIMIT'],
   },
   {
+    title: 'a body is read piece by piece, by a reader, a pipe or a call, and goes on (F008, F018, W10)',
+    hooks: `async onRequest(request) {
+        const paths = {
+          "/pieces": async () => {
+            let size = 0;
+            for await (const piece of request.body) size += piece.length;
+            return size;
+          },
+          "/pipe": async () => {
+            let text = "";
+            for await (const part of request.body.pipeThrough(new TextDecoderStream())) text += part;
+            return text.toUpperCase();
+          },
+          "/left": async () => {
+            for await (const piece of request.body) break;
+            return request.bodyUsed;
+          },
+          "/call": async () => (await fetch("http://auth/", { method: "POST", body: request.body })).status,
+        };
+        request.headers.set("x-value", String(await paths[request.path]()));
+        request.headers.set("x-again", [request.bodyUsed, await request.text().catch((error) => error.code)].join());
+      }`,
+    more: { clusters: ['auth'] },
+    exchanges: [
+      ['/pieces', '5'],
+      ['/pipe', 'HELLO'],
+      ['/left', 'true'],
+      ['/call', '200'],
+    ].map(([path = '', value = '']) => ({
+      request: { ...post, path },
+      clusters: { auth: [{ body: 'x' }] },
+      want: {
+        client: { status: 200 },
+        upstream: { headers: { 'x-value': value, 'x-again': 'true,E_BODY_USED' }, body: 'hello' },
+        callouts: path === '/call' ? [{ cluster: 'auth', path: '/', method: 'POST', body: 'hello' }] : [],
+      },
+    })),
+  },
+  {
+    title: 'a reply is made of the body of the message it answers (F018, F020, F021)',
+    hooks: `onRequest: (request) => (request.path === "/echo" ? new Response(request.body, { status: 201 }) : undefined),
+      onResponse: (response) => new Response(response.body.pipeThrough(new TextDecoderStream()), { status: 202 })`,
+    exchanges: [
+      { request: { ...post, path: '/echo' }, want: { client: { status: 201, body: 'hello' }, upstream: null } },
+      { request: post, upstream: { body: 'answer' }, want: { client: { status: 202, body: 'answer' }, upstream: { body: 'hello' } } },
+    ],
+  },
+  {
     title: 'another body brings its length and no other header (F009, F010, R18)',
     hooks: `async onRequest(request) {
         if (request.path === "/read") request.setBody(await request.text() + "!");

@@ -338,6 +338,74 @@ export const fetch: readonly Case[] = [
     log: ['info AbortError E_ABORTED', 'info log'],
   },
   {
+    title: 'the body of an answer is read piece by piece, as values or into a buffer (F038, W10)',
+    hooks: `async onRequest(request) {
+      const told = [];
+      let text = "";
+      for await (const chunk of (await fetch("http://auth/")).body) text += String.fromCharCode(...chunk);
+      told.push(text);
+      const reader = (await fetch("http://auth/")).body.getReader({ mode: "byob" });
+      told.push(String.fromCharCode(...(await reader.read(new Uint8Array(1))).value));
+      await reader.cancel();
+      const answer = await fetch("http://auth/");
+      const copy = answer.clone();
+      told.push(await answer.text(), await new Response(copy.body).text(), answer.bodyUsed);
+      request.headers.set("x-told", told.join());
+    }`,
+    more: clusters,
+    exchanges: [
+      {
+        clusters: { auth: [{ body: ['a', 'b', 'c'], frameDelayMs: 5 }] },
+        want: { client: { status: 200 }, upstream: { headers: { 'x-told': 'abc,a,abc,abc,true' } } },
+      },
+    ],
+  },
+  {
+    title: 'the body of a call can be a stream or a generator (F038, W09)',
+    hooks: `async onRequest() {
+      const body = (async function* () { yield "a"; await sleep(5); yield new Uint8Array([98]); })();
+      await fetch("http://auth/generator", { method: "POST", body });
+      const { readable, writable } = new TextEncoderStream();
+      const writer = writable.getWriter();
+      const call = fetch("http://auth/stream", { method: "PUT", body: readable, headers: { "x-a": "b" } });
+      await writer.write("c");
+      await sleep(5);
+      await writer.close();
+      const answer = await call;
+      await fetch(new Request("http://auth/relay", { method: "POST", body: answer.body }));
+    }`,
+    more: clusters,
+    exchanges: [
+      {
+        clusters: { auth: [{ body: 'x' }] },
+        want: {
+          client: { status: 200 },
+          callouts: [
+            { cluster: 'auth', path: '/generator', method: 'POST', body: 'ab', headers: { 'content-type': null } },
+            { cluster: 'auth', path: '/stream', method: 'PUT', body: 'c', headers: { 'x-a': 'b' } },
+            { cluster: 'auth', path: '/relay', method: 'POST', body: 'x' },
+          ],
+        },
+      },
+    ],
+  },
+  {
+    title: 'a body that fails ends its call, and rejects it with what was thrown (F038)',
+    cutsCalls: true,
+    hooks: `async onRequest(request) {
+      const body = (async function* () { yield "a"; await sleep(5); throw new RangeError("no more"); })();
+      const told = await fetch("http://auth/", { method: "POST", body }).catch((error) => error.name + " " + error.message);
+      request.headers.set("x-told", told);
+    }`,
+    more: clusters,
+    exchanges: [
+      {
+        clusters: { auth: [{ body: 'x' }] },
+        want: { client: { status: 200 }, upstream: { headers: { 'x-told': 'RangeError no more' } } },
+      },
+    ],
+  },
+  {
     title: 'a large answer arrives whole, one that is too large does not (F030, F033)',
     hooks: `async onRequest(request) {
       const told = [];

@@ -329,4 +329,60 @@ export const stream: readonly Case[] = [
       want: { client: { status: 200, body: '["E_TIMER_LIMIT","sent","sent","sent","E_FETCH_LIMIT","E_HEADER_LIMIT"]' }, upstream: null },
     })),
   },
+  {
+    title: 'a stream or generator is a reply, from either side (F020, F021, F025)',
+    hooks: `async onRequest(request) {
+      const letters = async function* () { yield "a"; await sleep(5); yield new Uint8Array([98]); };
+      if (request.path === "/generator") return new Response(letters(), { status: 201, headers: { "x-a": "b" } });
+      if (request.path === "/stream") return new Response(ReadableStream.from(letters()));
+      if (request.path === "/empty") return new Response(ReadableStream.from([]));
+    },
+    onResponse(response) {
+      return new Response((async function* () { yield "c"; await sleep(5); yield "d"; })(), { status: 202 });
+    }`,
+    exchanges: [
+      {
+        request: { path: '/generator' },
+        want: { client: { status: 201, headers: { 'x-a': 'b', 'content-length': null }, body: 'ab' }, upstream: null },
+      },
+      { request: { path: '/stream' }, want: { client: { status: 200, body: 'ab' } } },
+      { request: { path: '/empty' }, want: { client: { status: 200, body: '' } } },
+      { request: { path: '/generator', method: 'HEAD' }, want: { client: { status: 201, headers: { 'x-a': 'b' }, body: '' } } },
+      { upstream: { body: 'x' }, want: { client: { status: 202, headers: { 'content-length': '2' }, body: 'cd' } } },
+    ],
+  },
+  {
+    title: 'a producer that fails is a failure of its hook, or breaks the reply off (F025, F073)',
+    hooks: `onRequest(request) {
+      return new Response((async function* () {
+        if (request.path === "/late") { yield "a"; await sleep(5); }
+        throw new Error("no more");
+      })());
+    }`,
+    exchanges: [
+      { want: { client: { status: 500, body: '' } } },
+      { request: { path: '/late' }, want: { client: null } },
+    ],
+    log: ['error E_THROWN', 'error E_THROWN'],
+  },
+  {
+    title: 'a client that leaves ends what gives its reply (F025, F035)',
+    hooks: `onRequest(request) {
+      return new Response((async function* () {
+        try { for (let i = 0; i < 1000; i++) { yield "a"; await sleep(100); } } finally { console.info("over", request.path); }
+      })());
+    },
+    onLog(ctx) { console.info("log"); }`,
+    exchanges: [{ clientLeavesAtMs: 500, want: { client: null } }],
+    log: ['info over /', 'info log'],
+  },
+  {
+    title: 'an exchange can be reset, at once or later (F026)',
+    hooks: `async onRequest(request, ctx) {
+      if (request.path === "/later") await sleep(5);
+      if (request.path !== "/response") ctx.reset();
+    },
+    onResponse(response, ctx) { ctx.reset(); }`,
+    exchanges: ['/', '/later', '/response'].map((path) => ({ request: { path }, want: { client: null } })),
+  },
 ];
