@@ -63,6 +63,10 @@ const paths = {
     const code = await reader.read().then(() => "no error", (error) => error.code);
     return new Response(value.length + " " + code);
   },
+  "/leave": async () => {
+    for await (const chunk of (await fetch("http://source/")).body) return new Response("left after " + chunk.length);
+  },
+  "/echo": (request) => new Response(request.body.pipeThrough(new TextDecoderStream()).pipeThrough(upper())),
   "/upload": async () => {
     const answer = await fetch("http://source/upload", { method: "POST", body: events(5, 10) });
     return new Response(await answer.text());
@@ -230,6 +234,15 @@ describe('the body of an answer', () => {
     expect((await request(envoy, '/lines')).text()).toBe('É€ AND SO ON');
   });
 
+  test('that a script leaves early is a call that is cancelled (F032, F038)', async () => {
+    source = async (exchange) => {
+      exchange.start(200);
+      await exchange.write('part');
+    };
+    expect((await request(envoy, '/leave')).text()).toBe('left after 4');
+    await waitFor('the end of the call', () => sources.requests.at(-1)?.cancelled);
+  });
+
   test('that breaks off makes its stream fail (F033, F038)', async () => {
     let half: Exchange | undefined;
     source = async (exchange) => {
@@ -261,6 +274,20 @@ describe('the body of an answer', () => {
     await envoy.log.waitFor((entry) => entry.level === 'error' && entry.message.includes('E_BODY_LIMIT'));
     await client.close();
   });
+});
+
+test('a reply is made of the body of its request, which comes slowly (F018, F020)', async () => {
+  const socket = await RawSocket.connect(envoy);
+  socket.write('POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n');
+  for (const byte of Buffer.from('é€ and so on')) {
+    socket.write(Buffer.concat([Buffer.from('1\r\n'), Buffer.from([byte]), Buffer.from('\r\n')]));
+    // Envoy has an event for each.
+    await envoy.admin('/ready');
+  }
+  socket.write('0\r\n\r\n');
+  expect(Buffer.from(await socket.until('SO ON'), 'latin1').toString()).toContain('É€ AND SO ON');
+  socket.end();
+  await socket.closed;
 });
 
 test('a call sends what a generator gives, piece by piece (F038, W09)', async () => {
