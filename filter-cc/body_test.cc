@@ -391,6 +391,48 @@ TEST_P(BodyTest, AReaderThatLeavesLetsTheRestPassInOrder) {
   }
 }
 
+TEST_P(BodyTest, AReaderThatLeavesHoldsTheMessageNoLonger) {
+  // F018
+  load("async onRequest(request) { for await (const piece of request.body) break; }");
+  {
+    Exchange atOnce(envoy_, *config_);
+    atOnce.requestHeaders(post(), false);
+    atOnce.requestData("ab");
+    EXPECT_EQ(atOnce.atUpstream().body, "ab");
+    atOnce.requestData("cd", true);
+    EXPECT_EQ(atOnce.atUpstream().body, "abcd");
+  }
+  load(R"(async onRequest(request) {
+    const reader = request.body.getReader();
+    await reader.read();
+    await sleep(2);
+    reader.cancel();
+    await sleep(2);
+  })");
+  Exchange later(envoy_, *config_);
+  later.requestHeaders(post(), false);
+  later.requestData("ab");
+  later.requestData("cd");
+  envoy_.advance(2);
+  later.requestData("ef");
+  envoy_.advance(2);
+  EXPECT_EQ(later.atUpstream().body, "abcdef");
+  later.requestData("g", true);
+  EXPECT_EQ(later.atUpstream().body, "abcdefg");
+}
+
+TEST_P(BodyTest, AReaderInOnLogWaitsForNothing) {
+  // F035
+  load(R"(onLog(ctx) {
+    ctx.request.body.getReader().read().then(() => console.info('read'), () => console.info('failed'));
+    console.info('log');
+  })");
+  EXPECT_EQ(run(plan({"ab"})).client.status(), 200U);
+  const List lines = takeLog(LogLevel::Info);
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_NE(lines[0].find("log"), std::string::npos) << lines[0];
+}
+
 TEST_P(BodyTest, AReaderThatLeavesLetsABodyOfAnyLengthPass) {
   // F014, F018
   load("async onRequest(request) { for await (const piece of request.body) break; await sleep(3); }",
