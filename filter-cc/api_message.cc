@@ -850,7 +850,8 @@ bool initialize(const Call& call, ResponseData& response, ExtractedBody body, JS
   const js::Value statusText = call.runtime.member(init, Member::StatusText);
   const js::Value details = call.runtime.member(init, Member::Details);
   const js::Value headersInit = call.runtime.member(init, Member::Headers);
-  if (details.isException() || status.isException() || statusText.isException() || headersInit.isException())
+  if (details.isException() || status.isException() || statusText.isException() ||
+      headersInit.isException())
     return false;
   if (!status.isUndefined()) {
     double number = 0;

@@ -30,7 +30,19 @@ class Stream;
 enum class Builtin : uint8_t { Events, Console, Streams, Count };
 
 /** Properties of a script's objects that are read on the request path; see kMemberNames. */
-enum class Member : uint8_t { Body, Details, Headers, Method, Prototype, Redirect, Signal, Status, StatusText, TimeoutMs, Count };
+enum class Member : uint8_t {
+  Body,
+  Details,
+  Headers,
+  Method,
+  Prototype,
+  Redirect,
+  Signal,
+  Status,
+  StatusText,
+  TimeoutMs,
+  Count,
+};
 
 class Runtime {
 public:
@@ -142,9 +154,6 @@ public:
   /** Whether a script has touched it yet. */
   bool hasBuiltin(Builtin builtin) const {
     return !builtins_[static_cast<size_t>(builtin)].isUndefined();
-  }
-  bool hasBuiltin(Builtin builtin) const {
-    return builtins_[static_cast<size_t>(builtin)].isObject();
   }
   /** Makes sure that the class's prototype exists. False: out of memory. */
   bool ensureClass(HostClass cls);

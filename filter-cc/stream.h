@@ -236,7 +236,10 @@ public:
   bool hasBody(Direction direction) const { return hooks_[static_cast<size_t>(direction)].hasBody; }
 
   // In api_body.cc.
-  /** Begins a read of the body, for which the message waits. Null: an exception is pending. Requires: hasBody(direction). */
+  /**
+   * Begins a read of the body, for which the message waits. Null: an exception is pending.
+   * Requires: hasBody(direction).
+   */
   std::shared_ptr<BodySource> openBody(const Call& call, Direction direction);
   /** Nobody reads it further. */
   void leaveBody(Direction direction);
@@ -286,8 +289,8 @@ public:
   /** Has a fetch send a stream as its body. False: an exception is pending. */
   bool addUpload(uint32_t fetchId, JSValueConst stream);
   /**
-   * A producer's next piece, its end, its failure; of the reply where `fetchId` is 0. Gives a promise of room where
-   * there is none.
+   * A producer's next piece, its end, its failure; of the reply where `fetchId` is 0. Gives a
+   * promise of room where there is none.
    */
   js::Value takePiece(uint32_t fetchId, std::span<const uint8_t> piece);
   void endPieces(uint32_t fetchId);
