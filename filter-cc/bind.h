@@ -109,7 +109,8 @@ inline constexpr uint8_t Load = 1;
 inline constexpr uint8_t RequestHeaders = 2;
 inline constexpr uint8_t ResponseHeaders = 4;
 inline constexpr uint8_t Log = 8;
-inline constexpr uint8_t Hooks = RequestHeaders | ResponseHeaders | Log;
+inline constexpr uint8_t Job = 16;
+inline constexpr uint8_t Hooks = RequestHeaders | ResponseHeaders | Log | Job;
 inline constexpr uint8_t Always = Load | Hooks;
 }  // namespace phase
 

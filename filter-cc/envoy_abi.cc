@@ -16,7 +16,9 @@
 #include <exception>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <new>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -63,9 +65,107 @@ std::vector<ModuleBuffer> toModule(std::span<const std::string_view> texts) {
 }
 
 /** Envoy's filter config while it is made. */
+/** Configs whose jobs can be called: Envoy may name one that is gone when it ends its calls. Thread: any. */
+class ConfigsWithJobs {
+public:
+  static ConfigsWithJobs& instance() {
+    static auto& configs = *new ConfigsWithJobs();
+    return configs;
+  }
+  void add(const void* config) {
+    const std::lock_guard lock(mutex_);
+    configs_.insert(config);
+  }
+  void remove(const void* config) {
+    const std::lock_guard lock(mutex_);
+    configs_.erase(config);
+  }
+  bool has(const void* config) {
+    const std::lock_guard lock(mutex_);
+    return configs_.contains(config);
+  }
+
+private:
+  std::mutex mutex_;
+  std::set<const void*> configs_;
+};
+
+class EnvoyJob final : public HostJob {
+public:
+  /** `number`: the job's in its config. */
+  EnvoyJob(void* envoy, uint64_t number)
+      : envoy_(envoy), number_(number),
+        scheduler_(envoy_dynamic_module_callback_http_filter_config_scheduler_new(envoy)),
+        wake_(postWake, this) {}
+
+  ~EnvoyJob() override {
+    Keeper::instance().clear(wake_);
+    envoy_dynamic_module_callback_http_filter_config_scheduler_delete(scheduler_);
+  }
+
+  void wakeAt(uint64_t deadlineNs) override { Keeper::instance().set(wake_, deadlineNs); }
+
+  CalloutStart startCallout(std::string_view cluster, std::span<const HeaderField> headers,
+                            std::string_view body, bool endStream, uint64_t& calloutId) override {
+    std::vector<ModuleHeader> fields = toModule(headers);
+    constexpr uint64_t kNoTimeout = 0;
+    return static_cast<CalloutStart>(
+        envoy_dynamic_module_callback_http_filter_config_start_http_stream(
+            envoy_, &calloutId, toModule(cluster), fields.data(), fields.size(), toModule(body),
+            endStream, kNoTimeout));
+  }
+
+  bool sendCalloutData(uint64_t calloutId, std::string_view bytes, bool endStream) override {
+    return envoy_dynamic_module_callback_http_filter_config_stream_send_data(
+        envoy_, calloutId, toModule(bytes), endStream);
+  }
+
+  void resetCallout(uint64_t calloutId) override {
+    envoy_dynamic_module_callback_http_filter_config_reset_http_stream(envoy_, calloutId);
+  }
+
+  bool updateMetric(MetricKind kind, MetricChange change, size_t metricId,
+                    std::span<const std::string_view> labels, uint64_t value) override {
+    // All five came together.
+    if (envoy_dynamic_module_callback_http_filter_config_increment_counter == nullptr)
+      return false;
+    std::vector<ModuleBuffer> values = toModule(labels);
+    const auto update = [&](auto* function) {
+      function(envoy_, metricId, values.data(), values.size(), value);
+    };
+    if (kind == MetricKind::Counter)
+      update(envoy_dynamic_module_callback_http_filter_config_increment_counter);
+    else if (kind == MetricKind::Histogram)
+      update(envoy_dynamic_module_callback_http_filter_config_record_histogram_value);
+    else if (change == MetricChange::Add)
+      update(envoy_dynamic_module_callback_http_filter_config_increment_gauge);
+    else if (change == MetricChange::Subtract)
+      update(envoy_dynamic_module_callback_http_filter_config_decrement_gauge);
+    else
+      update(envoy_dynamic_module_callback_http_filter_config_set_gauge);
+    return true;
+  }
+
+private:
+  static void postWake(void* job) {
+    const auto* self = static_cast<EnvoyJob*>(job);
+    envoy_dynamic_module_callback_http_filter_config_scheduler_commit(self->scheduler_,
+                                                                      self->number_);
+  }
+
+  void* const envoy_;
+  const uint64_t number_;
+  void* const scheduler_;
+  Keeper::Entry wake_;
+};
+
 class EnvoyConfig final : public HostConfig {
 public:
   explicit EnvoyConfig(void* envoy) : envoy_(envoy) {}
+
+  std::unique_ptr<HostJob> newJob(Job&) override {
+    return std::make_unique<EnvoyJob>(envoy_, jobs_++);
+  }
 
   size_t defineMetric(MetricKind kind, const std::string& name,
                       std::span<const std::string_view> labels) override {
@@ -82,6 +182,7 @@ public:
 
 private:
   void* envoy_;
+  uint64_t jobs_ = 0;
 };
 
 std::vector<std::string> toStrings(const std::vector<EnvoyBuffer>& buffers) {
@@ -849,6 +950,37 @@ template <class Event> void onEvent(const char* hook, const void* filter, Event&
   barrier(hook, [&] { event(host->stream()); }, [&] { host->failClosed(); });
 }
 
+/** An event of a call that one of the config's jobs has made: each looks whether it is its own. */
+template <class Event> void onJobs(const char* hook, const void* config, Event&& event) noexcept {
+  barrier(hook, [&] {
+    if (!ConfigsWithJobs::instance().has(config))
+      return;
+    for (const std::unique_ptr<Job>& job : static_cast<const FilterConfig*>(config)->jobs) {
+      if (Stream* stream = job->stream()) {
+        const StreamRef keep(*stream);
+        event(*stream);
+      }
+    }
+  });
+}
+
+std::vector<HeaderField> toFields(const EnvoyHeader* headers, size_t count) {
+  std::vector<HeaderField> fields;
+  fields.reserve(count);
+  for (size_t i = 0; i < count; ++i)
+    fields.push_back({{headers[i].key_ptr, headers[i].key_length},
+                      {headers[i].value_ptr, headers[i].value_length}});
+  return fields;
+}
+
+std::vector<std::string_view> toViews(const EnvoyBuffer* pieces, size_t count) {
+  std::vector<std::string_view> views;
+  views.reserve(count);
+  for (size_t i = 0; i < count; ++i)
+    views.push_back(toView(pieces[i]));
+  return views;
+}
+
 /** The end of a stream, however it came. */
 void endStream(const char* hook, EnvoyStream& host) noexcept {
   barrier(hook, [&] { host.stream().onComplete(); });
@@ -923,8 +1055,11 @@ FAIRLEAD_EXPORT const void* envoy_dynamic_module_on_http_filter_config_new(void*
         EnvoyConfig host(envoy);
         Result<std::unique_ptr<FilterConfig>> made =
             FilterConfig::create(toView(name), toView(config), &host);
-        if (made)
+        if (made) {
+          if (!(*made)->jobs.empty())
+            ConfigsWithJobs::instance().add(made->get());
           return made->release();
+        }
         const Error& error = made.error();
         host::log(LogLevel::Critical,
                   "fairlead: " + std::string(toView(name)) + ": " + formatError(error), error.file,
@@ -935,7 +1070,56 @@ FAIRLEAD_EXPORT const void* envoy_dynamic_module_on_http_filter_config_new(void*
 }
 
 FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_destroy(const void* config) {
-  barrier("http_filter_config_destroy", [&] { delete static_cast<const FilterConfig*>(config); });
+  barrier("http_filter_config_destroy", [&] {
+    ConfigsWithJobs::instance().remove(config);
+    delete static_cast<const FilterConfig*>(config);
+  });
+}
+
+FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_scheduled(void*, const void* config,
+                                                                          uint64_t number) {
+  barrier("http_filter_config_scheduled", [&] {
+    if (ConfigsWithJobs::instance().has(config))
+      static_cast<const FilterConfig*>(config)->jobs[number]->onWake();
+  });
+}
+
+FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_http_callout_done(
+    void*, const void*, uint64_t, int, EnvoyHeader*, size_t, EnvoyBuffer*, size_t) {
+  // All our calls are streams.
+}
+
+FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_http_stream_headers(
+    void*, const void* config, uint64_t stream_id, EnvoyHeader* headers, size_t headers_size,
+    bool end_stream) {
+  onJobs("http_filter_config_http_stream_headers", config, [&](Stream& stream) {
+    stream.onCalloutHeaders(stream_id, toFields(headers, headers_size), end_stream);
+  });
+}
+
+FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_http_stream_data(
+    void*, const void* config, uint64_t stream_id, const EnvoyBuffer* data, size_t data_count,
+    bool end_stream) {
+  onJobs("http_filter_config_http_stream_data", config, [&](Stream& stream) {
+    stream.onCalloutData(stream_id, toViews(data, data_count), end_stream);
+  });
+}
+
+FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_http_stream_trailers(
+    void*, const void*, uint64_t, EnvoyHeader*, size_t) {
+  // The end follows; a fetched answer does not show its trailers.
+}
+
+FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_http_stream_complete(
+    void*, const void* config, uint64_t stream_id) {
+  onJobs("http_filter_config_http_stream_complete", config,
+         [&](Stream& stream) { stream.onCalloutComplete(stream_id); });
+}
+
+FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_http_stream_reset(
+    void*, const void* config, uint64_t stream_id, int) {
+  onJobs("http_filter_config_http_stream_reset", config,
+         [&](Stream& stream) { stream.onCalloutReset(stream_id); });
 }
 
 FAIRLEAD_EXPORT const void* envoy_dynamic_module_on_http_filter_new(const void* config,
@@ -1030,12 +1214,7 @@ FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_headers(
     void*, const void* filter, uint64_t stream_id, EnvoyHeader* headers, size_t headers_size,
     bool end_stream) {
   onEvent("http_filter_http_stream_headers", filter, [&](Stream& stream) {
-    std::vector<HeaderField> fields;
-    fields.reserve(headers_size);
-    for (size_t i = 0; i < headers_size; ++i)
-      fields.push_back({{headers[i].key_ptr, headers[i].key_length},
-                        {headers[i].value_ptr, headers[i].value_length}});
-    stream.onCalloutHeaders(stream_id, fields, end_stream);
+    stream.onCalloutHeaders(stream_id, toFields(headers, headers_size), end_stream);
   });
 }
 
@@ -1043,11 +1222,7 @@ FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_data(
     void*, const void* filter, uint64_t stream_id, const EnvoyBuffer* data, size_t data_count,
     bool end_stream) {
   onEvent("http_filter_http_stream_data", filter, [&](Stream& stream) {
-    std::vector<std::string_view> pieces;
-    pieces.reserve(data_count);
-    for (size_t i = 0; i < data_count; ++i)
-      pieces.push_back(toView(data[i]));
-    stream.onCalloutData(stream_id, pieces, end_stream);
+    stream.onCalloutData(stream_id, toViews(data, data_count), end_stream);
   });
 }
 

@@ -42,6 +42,7 @@ using envoy_dynamic_module_type_http_filter_config_module_ptr = const void*;
 using envoy_dynamic_module_type_http_filter_envoy_ptr = void*;
 using envoy_dynamic_module_type_http_filter_module_ptr = const void*;
 using envoy_dynamic_module_type_http_filter_scheduler_module_ptr = void*;
+using envoy_dynamic_module_type_http_filter_config_scheduler_module_ptr = void*;
 
 // Enums are int-sized; the values are those of filter-cc/host.h unless written here.
 using envoy_dynamic_module_type_http_header_type = int;
@@ -176,6 +177,44 @@ void envoy_dynamic_module_callback_http_filter_reset_http_stream(
 bool envoy_dynamic_module_callback_http_stream_send_data(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter, uint64_t stream_id,
     envoy_dynamic_module_type_module_buffer data, bool end_stream);
+
+// Without a stream, for the jobs of a config; on the main thread.
+envoy_dynamic_module_type_http_filter_config_scheduler_module_ptr
+envoy_dynamic_module_callback_http_filter_config_scheduler_new(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config);
+/** Thread: any. */
+void envoy_dynamic_module_callback_http_filter_config_scheduler_commit(
+    envoy_dynamic_module_type_http_filter_config_scheduler_module_ptr scheduler, uint64_t event_id);
+/** Thread: any. */
+void envoy_dynamic_module_callback_http_filter_config_scheduler_delete(
+    envoy_dynamic_module_type_http_filter_config_scheduler_module_ptr scheduler);
+envoy_dynamic_module_type_http_callout_init_result
+envoy_dynamic_module_callback_http_filter_config_start_http_stream(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config, uint64_t* stream_id_out,
+    envoy_dynamic_module_type_module_buffer cluster_name,
+    envoy_dynamic_module_type_module_http_header* headers, size_t headers_size,
+    envoy_dynamic_module_type_module_buffer body, bool end_stream, uint64_t timeout_milliseconds);
+void envoy_dynamic_module_callback_http_filter_config_reset_http_stream(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config, uint64_t stream_id);
+bool envoy_dynamic_module_callback_http_filter_config_stream_send_data(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config, uint64_t stream_id,
+    envoy_dynamic_module_type_module_buffer data, bool end_stream);
+// Since 1.39.
+#define FAIRLEAD_CONFIG_METRIC                                                                     \
+  envoy_dynamic_module_type_http_filter_config_envoy_ptr config, size_t id,                        \
+      envoy_dynamic_module_type_module_buffer *label_values, size_t label_values_length,           \
+      uint64_t value
+__attribute__((weak)) envoy_dynamic_module_type_metrics_result
+envoy_dynamic_module_callback_http_filter_config_increment_counter(FAIRLEAD_CONFIG_METRIC);
+__attribute__((weak)) envoy_dynamic_module_type_metrics_result
+envoy_dynamic_module_callback_http_filter_config_increment_gauge(FAIRLEAD_CONFIG_METRIC);
+__attribute__((weak)) envoy_dynamic_module_type_metrics_result
+envoy_dynamic_module_callback_http_filter_config_decrement_gauge(FAIRLEAD_CONFIG_METRIC);
+__attribute__((weak)) envoy_dynamic_module_type_metrics_result
+envoy_dynamic_module_callback_http_filter_config_set_gauge(FAIRLEAD_CONFIG_METRIC);
+__attribute__((weak)) envoy_dynamic_module_type_metrics_result
+envoy_dynamic_module_callback_http_filter_config_record_histogram_value(FAIRLEAD_CONFIG_METRIC);
+#undef FAIRLEAD_CONFIG_METRIC
 
 // Only while a config is made. Ids count from 1 for each kind, with and without labels.
 envoy_dynamic_module_type_metrics_result

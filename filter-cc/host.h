@@ -16,6 +16,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -78,10 +79,32 @@ struct HeaderLookup {
   size_t count = 0;
 };
 
+class Job;
+
+/**
+ * The proxy's side of a job, which belongs to a config and to no exchange.
+ * Thread: main, but for the destructor. Requires: after the destructor no event comes.
+ */
+class HostJob {
+public:
+  virtual ~HostJob() = default;
+  /** Asks for Job::onWake, as HostStream::wakeAt does; another call takes its place. */
+  virtual void wakeAt(uint64_t deadlineNs) = 0;
+  // As those of HostStream. Events go to Job::stream().
+  virtual CalloutStart startCallout(std::string_view cluster, std::span<const HeaderField> headers,
+                                    std::string_view body, bool endStream, uint64_t& calloutId) = 0;
+  virtual bool sendCalloutData(uint64_t calloutId, std::string_view bytes, bool endStream) = 0;
+  virtual void resetCallout(uint64_t calloutId) = 0;
+  virtual bool updateMetric(MetricKind kind, MetricChange change, size_t metricId,
+                            std::span<const std::string_view> labels, uint64_t value) = 0;
+};
+
 /** The proxy's side of a config while it is made. Thread: main. Valid until: the config is made. */
 class HostConfig {
 public:
   virtual ~HostConfig() = default;
+  /** Owner: the job. */
+  virtual std::unique_ptr<HostJob> newJob(Job& job) = 0;
   /** An id of the metric for updates, which give as many label values as there are labels. */
   virtual size_t defineMetric(MetricKind kind, const std::string& name,
                               std::span<const std::string_view> labels) = 0;

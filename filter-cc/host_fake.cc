@@ -614,9 +614,23 @@ Exchange* FakeEnvoy::find(uint64_t exchangeId) const {
 
 void FakeEnvoy::advance(uint64_t ms) {
   const uint64_t endNs = nowNs_ + ms * kNsPerMs;
-  for (auto next = nextNs(); next && *next <= endNs; next = nextNs())
-    runNext();
+  for (Events* next = earliest(); next != nullptr && next->begin()->first <= endNs;
+       next = earliest())
+    runFirst(*next);
   nowNs_ = endNs;
+}
+
+FakeEnvoy::Events* FakeEnvoy::earliest() {
+  if (!jobWakes_.empty() &&
+      (events_.empty() || jobWakes_.begin()->first <= events_.begin()->first))
+    return &jobWakes_;
+  return events_.empty() ? nullptr : &events_;
+}
+
+void FakeEnvoy::runFirst(Events& events) {
+  auto event = events.extract(events.begin());
+  nowNs_ = std::max(nowNs_, event.key());
+  event.mapped()();
 }
 
 std::optional<uint64_t> FakeEnvoy::nextNs() const {
@@ -626,9 +640,7 @@ std::optional<uint64_t> FakeEnvoy::nextNs() const {
 bool FakeEnvoy::runNext() {
   if (events_.empty())
     return false;
-  auto event = events_.extract(events_.begin());
-  nowNs_ = std::max(nowNs_, event.key());
-  event.mapped()();
+  runFirst(*earliest());
   return true;
 }
 
@@ -638,6 +650,110 @@ void FakeEnvoy::post(uint64_t delayMs, std::function<void()> event) {
 
 FakeEnvoy::Events::iterator FakeEnvoy::postAt(uint64_t timeNs, std::function<void()> event) {
   return events_.emplace(std::max(timeNs, nowNs_), std::move(event));
+}
+
+/** A job's calls are answered whole, in one event. */
+class FakeJob final : public HostJob {
+public:
+  FakeJob(FakeEnvoy& envoy, Job& job) : envoy_(envoy), job_(job) {}
+  ~FakeJob() override {
+    *alive_ = false;
+    wakeAt(0);
+  }
+
+  void wakeAt(uint64_t deadlineNs) override {
+    if (wake_)
+      envoy_.jobWakes_.erase(*std::exchange(wake_, std::nullopt));
+    if (deadlineNs == 0)
+      return;
+    wake_ = envoy_.jobWakes_.emplace(std::max(deadlineNs, envoy_.nowNs_), [this] {
+      wake_.reset();
+      const FakeEnvoy::Turn turn(envoy_);
+      job_.onWake();
+    });
+  }
+
+  CalloutStart startCallout(std::string_view cluster, std::span<const HeaderField> headers,
+                            std::string_view body, bool endStream, uint64_t& calloutId) override {
+    const auto handler = envoy_.clusters_.find(cluster);
+    if (handler == envoy_.clusters_.end())
+      return CalloutStart::ClusterNotFound;
+    calloutId = ++lastCalloutId_;
+    calls_[calloutId] = {std::string(cluster), copyOf(headers), std::string(body)};
+    if (endStream)
+      ask(calloutId, handler->second);
+    return CalloutStart::Started;
+  }
+
+  bool sendCalloutData(uint64_t calloutId, std::string_view bytes, bool endStream) override {
+    const auto call = calls_.find(calloutId);
+    if (call == calls_.end())
+      return false;
+    call->second.body += bytes;
+    if (endStream)
+      ask(calloutId, envoy_.clusters_.find(call->second.cluster)->second);
+    return true;
+  }
+
+  void resetCallout(uint64_t calloutId) override { calls_.erase(calloutId); }
+
+  bool updateMetric(MetricKind kind, MetricChange change, size_t metricId,
+                    std::span<const std::string_view> labels, uint64_t value) override {
+    envoy_.updateMetric(kind, change, metricId, labels, value);
+    return true;
+  }
+
+private:
+  void ask(uint64_t calloutId, const CalloutHandler& handler) {
+    const std::optional<CalloutAnswer> answer = handler(calls_[calloutId]);
+    if (!answer)
+      return;
+    envoy_.jobWakes_.emplace(envoy_.nowNs_ + answer->delayMs * kNsPerMs,
+                             [this, alive = alive_, calloutId, answer = *answer] {
+                               if (*alive && calls_.erase(calloutId) != 0)
+                                 play(calloutId, answer);
+                             });
+  }
+
+  void play(uint64_t calloutId, const CalloutAnswer& answer) {
+    const FakeEnvoy::Turn turn(envoy_);
+    // Each event can end the run.
+    const auto event = [&](auto&& happen) {
+      if (Stream* stream = job_.stream()) {
+        const StreamRef keep(*stream);
+        happen(*stream);
+      }
+    };
+    Loans loans;
+    std::vector<HeaderField> fields;
+    for (const auto& [name, value] : answer.headers)
+      fields.push_back({loans.lend(name), loans.lend(value)});
+    const bool completes = answer.end == CalloutAnswer::End::Complete;
+    if (!fields.empty())
+      event([&](Stream& stream) {
+        stream.onCalloutHeaders(calloutId, fields, completes && answer.frames.empty());
+      });
+    for (const std::string& frame : answer.frames) {
+      const std::string_view piece = loans.lend(frame);
+      event([&](Stream& stream) { stream.onCalloutData(calloutId, {&piece, 1}, false); });
+    }
+    if (completes)
+      event([&](Stream& stream) { stream.onCalloutComplete(calloutId); });
+    else if (answer.end == CalloutAnswer::End::Reset)
+      event([&](Stream& stream) { stream.onCalloutReset(calloutId); });
+  }
+
+  FakeEnvoy& envoy_;
+  Job& job_;
+  std::optional<FakeEnvoy::Events::iterator> wake_;
+  std::map<uint64_t, CalloutRequest> calls_;
+  uint64_t lastCalloutId_ = 0;
+  /** Outlives this in the events that are still to come. */
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+std::unique_ptr<HostJob> FakeEnvoy::newJob(Job& job) {
+  return std::make_unique<FakeJob>(*this, job);
 }
 
 size_t FakeEnvoy::defineMetric(MetricKind kind, const std::string& name,

@@ -190,7 +190,10 @@ public:
   uint64_t nowNs() const { return nowNs_; }
   /** Lets time pass; whatever falls due happens, in order. */
   void advance(uint64_t ms);
-  /** Goes to the next event and lets it happen; false when there is none. */
+  /**
+   * Goes to the next event and lets it happen, with the wakes of jobs that come before it; false when
+   * there is none.
+   */
   bool runNext();
   /** When the next event is; nothing when there is none. */
   std::optional<uint64_t> nextNs() const;
@@ -205,8 +208,9 @@ public:
   void setCluster(std::string name, CalloutHandler handler);
   void clearClusters() { clusters_.clear(); }
 
-  // --- Metrics ---
+  // --- Configs ---
 
+  std::unique_ptr<HostJob> newJob(Job& job) override;
   size_t defineMetric(MetricKind kind, const std::string& name,
                       std::span<const std::string_view> labels) override;
   /** Values by `name label=value`; of a histogram the sum. Only what was updated is there. */
@@ -225,6 +229,7 @@ public:
 private:
   friend class Exchange;
   friend class FakeStream;
+  friend class FakeJob;
 
   /** One call from Envoy into filters. When the outermost ends, destroyed filters really go. */
   class Turn {
@@ -242,6 +247,9 @@ private:
 
   void updateMetric(MetricKind kind, MetricChange change, size_t metricId,
                     std::span<const std::string_view> labels, uint64_t value);
+  /** The list with the next event; null when there is none. */
+  Events* earliest();
+  void runFirst(Events& events);
   Events::iterator postAt(uint64_t timeNs, std::function<void()> event);
   void violate(std::string what) { violations_.push_back(std::move(what)); }
   static thread_local FakeEnvoy* current_;
@@ -249,6 +257,8 @@ private:
   FakeEnvoyOptions options_;
   uint64_t nowNs_;
   Events events_;
+  /** Wakes of jobs: they come again and again, so nobody waits for the last of them. */
+  Events jobWakes_;
   std::map<std::string, CalloutHandler, std::less<>> clusters_;
   struct MetricName {
     MetricKind kind;

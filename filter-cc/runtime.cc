@@ -191,7 +191,7 @@ int initModule(JSContext* ctx, JSModuleDef* module, const Define& define, const 
 bool defineFairlead(Runtime& runtime, JSValueConst exports) {
   return defineStreamExports(runtime, exports) && defineTimerExports(runtime, exports) &&
          defineOnceExports(runtime, exports) && defineSharedExports(runtime, exports) &&
-         defineMetricExports(runtime, exports);
+         defineMetricExports(runtime, exports) && defineJobExports(runtime, exports);
 }
 
 int initFairlead(JSContext* ctx, JSModuleDef* module) {
@@ -396,9 +396,10 @@ Result<void> Runtime::readFilter(JSValueConst moduleNamespace) {
     }
     size_t hook = 0;
     std::string known;
-    for (; hook < hooks_.size() && hookName(static_cast<Hook>(hook)) != name; ++hook)
+    constexpr auto kHooks = static_cast<size_t>(Hook::Count);
+    for (; hook < kHooks && hookName(static_cast<Hook>(hook)) != name; ++hook)
       known.append(known.empty() ? "" : ", ").append(hookName(static_cast<Hook>(hook)));
-    if (hook == hooks_.size()) {
+    if (hook == kHooks) {
       Error error = makeError(ErrorCode::E_SCRIPT_HOOK,
                               {"unknown hook " + name + "; known are " + known});
       placeOf(ctx, value.get(), error);
@@ -420,9 +421,17 @@ void Runtime::placeAtHook(Hook hook, Error& error) const {
     error = placed(std::move(error), hookPlaces_[static_cast<size_t>(hook)]);
 }
 
+void Runtime::selectJob(size_t index) {
+  constexpr auto kEvery = static_cast<size_t>(Hook::Every);
+  const bool known = index < jobs_.size();
+  hooks_[kEvery] = known ? js::Value::dup(ctx(), jobs_[index].function.get()) : js::Value();
+  hookPlaces_[kEvery] = known ? jobs_[index].place : Error{};
+  argumentsSeen_[kEvery] = 1;
+}
+
 uint8_t Runtime::hookMask() const {
   uint8_t mask = 0;
-  for (size_t i = 0; i < hooks_.size(); ++i)
+  for (size_t i = 0; i < static_cast<size_t>(Hook::Count); ++i)
     mask |= static_cast<uint8_t>(!hooks_[i].isUndefined()) << i;
   return mask;
 }

@@ -172,6 +172,15 @@ public:
   /** What the top level has declared so far, and whether it runs still. */
   std::vector<MetricShape>& metrics() { return metrics_; }
   bool declaring() const { return declaring_; }
+  struct JobFunction {
+    js::Value function;
+    uint64_t intervalNs;
+    /** Where the function is defined. */
+    Error place;
+  };
+  std::vector<JobFunction>& jobs() { return jobs_; }
+  /** Makes that job the hook Every; nothing where the top level declares fewer than before. */
+  void selectJob(size_t index);
 
   // --- What is counted without the script ---
 
@@ -205,6 +214,9 @@ private:
   void onFault(js::Fault fault, uint64_t owner);
   js::Budget loadBudget() const;
 
+  /** The hooks of a filter, and Hook::Every. */
+  static constexpr size_t kHookSlots = static_cast<size_t>(Hook::Every) + 1;
+
   const Script& script_;
   WorkerSlot* slot_ = nullptr;
   std::unique_ptr<js::Runtime> engine_;
@@ -212,14 +224,14 @@ private:
   std::array<JSClassID, static_cast<size_t>(HostClass::Count)> classIds_{};
   std::array<JSAtom, static_cast<size_t>(Member::Count)> atoms_{};
   js::Value filter_;
-  std::array<js::Value, static_cast<size_t>(Hook::Count)> hooks_;
+  std::array<js::Value, kHookSlots> hooks_;
   // One object of each class that is in use, with nothing behind it.
   std::array<js::Value, static_cast<size_t>(HostClass::Count)> models_;
   // Objects of ended streams that nobody else holds, for later ones.
   std::array<std::vector<js::Value>, static_cast<size_t>(HostClass::Count)> spare_;
-  std::array<int, static_cast<size_t>(Hook::Count)> argumentsSeen_{};
+  std::array<int, kHookSlots> argumentsSeen_{};
   // Where the hooks are defined; read at load, for a heap that is full cannot be asked.
-  std::array<Error, static_cast<size_t>(Hook::Count)> hookPlaces_;
+  std::array<Error, kHookSlots> hookPlaces_;
   std::map<std::string, Settings, std::less<>> settings_;
   // What the config that was asked for last has: mostly it is the only one.
   uint64_t lastConfigId_ = 0;
@@ -227,6 +239,7 @@ private:
   std::array<js::Value, static_cast<size_t>(Builtin::Count)> builtins_;
   OnceTable once_;
   std::vector<MetricShape> metrics_;
+  std::vector<JobFunction> jobs_;
   bool declaring_ = true;
 
   /** A worker that never rests looks at every 64th call whether it is time to tell its numbers. */

@@ -52,6 +52,7 @@ constexpr ContractRow kContractRows[] = {
 #define HOST_once
 #define HOST_shared
 #define HOST_metrics
+#define HOST_jobs
 #define HOST_console
 #define HOST_url
 #define HOST_encoding
@@ -333,8 +334,9 @@ std::string_view hookName(Hook hook) {
                                          "onResponse",
                                          "onResponseChunk",
                                          "onResponseTrailers",
-                                         "onLog"};
-  static_assert(std::size(kNames) == static_cast<size_t>(Hook::Count));
+                                         "onLog",
+                                         "every()"};
+  static_assert(std::size(kNames) == static_cast<size_t>(Hook::Every) + 1);
   return kNames[static_cast<size_t>(hook)];
 }
 
@@ -381,8 +383,6 @@ Result<std::shared_ptr<Script>> Script::load(const Config& config) {
   if (!code->sourceMap.empty())
     script->sourceMap_ = std::make_unique<SourceMap>(std::move(code->sourceMap));
   script->shared_ = SharedStore::of(config.filterName);
-  script->slotCount_ = std::max(host::concurrency(), 1U);
-  script->slots_ = std::make_unique<WorkerSlot[]>(script->slotCount_);
   auto world = script->evaluate(config);
   if (!world)
     return std::move(world).error();
@@ -391,6 +391,10 @@ Result<std::shared_ptr<Script>> Script::load(const Config& config) {
     return std::move(added).error();
   script->hooks_ = world->hooks;
   script->metrics_ = std::move(world->metrics);
+  script->jobs_ = std::move(world->jobs);
+  // One more for the main thread, which runs the jobs.
+  script->slotCount_ = std::max(host::concurrency(), 1U) + (script->jobs_.empty() ? 0 : 1);
+  script->slots_ = std::make_unique<WorkerSlot[]>(script->slotCount_);
   script->metricNames_ = std::move(names);
   script->shared_->setLimit(size_t{config.limits.sharedKb} * 1024);
   scripts.insert_or_assign(std::move(identity), script);
@@ -417,7 +421,10 @@ Result<Script::World> Script::evaluate(const Config& config) const {
     return refused(loadError(std::move(runtime).error()));
   if (auto settings = (*runtime)->settings(config); !settings)
     return refused(std::move(settings).error());
-  return World{(*runtime)->hookMask(), std::move((*runtime)->metrics())};
+  World world{(*runtime)->hookMask(), std::move((*runtime)->metrics()), {}};
+  for (const Runtime::JobFunction& job : (*runtime)->jobs())
+    world.jobs.push_back(job.intervalNs);
+  return world;
 }
 
 void Script::mapPositions(Error& error) const {
@@ -453,8 +460,16 @@ Result<std::unique_ptr<FilterConfig>> FilterConfig::create(std::string_view filt
   if (config->source.kind != Source::Kind::File)
     config->source.text = std::string();
   std::unique_ptr<FilterConfig> made(new FilterConfig{*std::move(config), *std::move(script)});
-  if (host != nullptr)
-    made->metricIds = defineMetrics(*host, filterName, made->script->metrics());
+  if (host == nullptr)
+    return made;
+  made->metricIds = defineMetrics(*host, filterName, made->script->metrics());
+  if (made->script->validating())
+    return made;
+  const std::vector<uint64_t>& intervals = made->script->jobs();
+  for (size_t i = 0; i < intervals.size(); ++i)
+    made->jobs.push_back(std::make_unique<Job>(*made, i, intervals[i]));
+  for (const std::unique_ptr<Job>& job : made->jobs)
+    job->start(*host);
   return made;
 }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "filter-cc/config.h"
+#include "filter-cc/jobs.h"
 #include "filter-cc/metrics.h"
 #include "filter-cc/shared.h"
 #include "filter-cc/source_map.h"
@@ -36,7 +37,9 @@ enum class Hook : uint8_t {
   OnResponseChunk,
   OnResponseTrailers,
   OnLog,
-  Count
+  Count,
+  /** A job of every(), which is no member of the filter. */
+  Every = Count
 };
 
 /** `onRequest` for Hook::OnRequest. */
@@ -90,7 +93,9 @@ public:
   SharedStore& shared() const { return *shared_; }
   /** Whether it was loaded by a proxy that only checks its configuration. */
   bool validating() const { return validating_; }
-  /** Requires: workerIndex < host::concurrency(). */
+  /** The intervals of its jobs, in nanoseconds. */
+  const std::vector<uint64_t>& jobs() const { return jobs_; }
+  /** Requires: workerIndex < host::concurrency(), or it is that and there are jobs: the main thread's. */
   WorkerSlot& slot(uint32_t workerIndex) { return slots_[workerIndex]; }
 
   /** Rewrites the positions of an error, and of its stack, to those of the user's own files. */
@@ -108,11 +113,12 @@ private:
 
   /**
    * Runs the top level and configure(), in a Runtime of its own that is gone afterwards; gives the
-   * hooks and the metrics that there are. Workers may use the script meanwhile.
+   * hooks, metrics and jobs that there are. Workers may use the script meanwhile.
    */
   struct World {
     uint8_t hooks;
     std::vector<MetricShape> metrics;
+    std::vector<uint64_t> jobs;
   };
   Result<World> evaluate(const Config& config) const;
 
@@ -124,6 +130,7 @@ private:
   std::shared_ptr<SharedStore> shared_;
   std::shared_ptr<MetricNames> metricNames_;
   std::vector<MetricShape> metrics_;
+  std::vector<uint64_t> jobs_;
   Limits limits_;
   uint8_t hooks_ = 0;
   bool validating_ = false;
@@ -140,9 +147,11 @@ struct FilterConfig {
   MetricIds metricIds{};
   /** Unlike that of any other config the process has had; never 0. */
   const uint64_t id = nextId();
+  /** Last, so that they go first. */
+  std::vector<std::unique_ptr<Job>> jobs{};
 
   static uint64_t nextId();
-  /** Parses, loads, evaluates; makes the metrics known to `host`. Thread: main. */
+  /** Parses, loads, evaluates; makes the metrics known to `host`, and starts the jobs. Thread: main. */
   static Result<std::unique_ptr<FilterConfig>> create(std::string_view filterName,
                                                       std::string_view bytes,
                                                       HostConfig* host = nullptr);

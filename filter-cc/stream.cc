@@ -225,6 +225,8 @@ JSValueConst Stream::hookArgument(Direction direction) {
   case Hook::OnRequestChunk:
   case Hook::OnResponseChunk:
     return chunkObject(direction);
+  case Hook::Every:
+    return jobContext();
   default:
     return trailersObject(direction);
   }
@@ -371,7 +373,7 @@ bool Stream::applySettled(Direction direction) {
       return !ended_;
   }
   // Giving back the response itself means: go on.
-  if (value.isUndefined() || value.isNull() ||
+  if (value.isUndefined() || value.isNull() || hook.hook == Hook::Every ||
       (hook.hook == Hook::OnResponse &&
        JS_IsStrictEqual(runtime_->ctx(), value.get(), responseObject_.get()))) {
     hook.state = HookState::Done;
@@ -570,6 +572,9 @@ void Stream::onLocalReply(uint32_t status, std::string_view details) {
 // --- Failures ---
 
 void Stream::fail(Cause cause, Error error, uint32_t status) {
+  // Another job may have begun since.
+  if (runtime_ != nullptr && phase_ == phase::Job)
+    runtime_->selectJob(rare().jobIndex);
   if (runtime_ != nullptr)
     runtime_->placeAtHook(hookNow(), error);
   config_.script->mapPositions(error);
@@ -658,6 +663,8 @@ void Stream::failCpu(Error place) {
 Hook Stream::hookNow() const {
   if (phase_ == phase::Log)
     return Hook::OnLog;
+  if (phase_ == phase::Job)
+    return Hook::Every;
   const auto& [request, response] = hooks_;
   const bool requestRuns = request.state == HookState::Running || request.state == HookState::Held;
   const bool responseRuns =
@@ -906,6 +913,7 @@ void Stream::killHandles() {
   rare_->reply.reset();
   rare_->signal.reset();
   rare_->abortSignal.reset();
+  rare_->jobContext.reset();
   rare_->timers.clear();
   for (const std::unique_ptr<Fetch>& fetch : rare_->fetches) {
     fetch->promise.reset();

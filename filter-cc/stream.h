@@ -160,6 +160,8 @@ public:
   // --- Events, from the host. It holds a reference during each: any can end the exchange. ---
 
   HeadersStatus onHeaders(Direction direction, bool endStream);
+  /** Runs a job of every() instead; whether that is done. */
+  bool onJob(size_t index);
   BodyStatus onBody(Direction direction, bool endStream);
   TrailersStatus onTrailers(Direction direction);
   void onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> headers, bool endStream);
@@ -371,6 +373,9 @@ private:
     ConsoleState console;
     js::Value signal;
     js::Value abortSignal;
+    /** What a job of every() is called with. */
+    js::Value jobContext;
+    size_t jobIndex = 0;
     std::vector<Timer> timers;
     std::vector<std::unique_ptr<Fetch>> fetches;
     bool waitsOnce = false;
@@ -434,6 +439,7 @@ private:
   HeaderMap mapNow(Direction direction) const;
   JSValueConst hookArgument(Direction direction);
   bool canRunScript() const { return !ended_ && runtime_ != nullptr && !runtime_->dead(); }
+  JSValueConst jobContext();
   void armWake();
   void abortPending();
   void runLogHook();

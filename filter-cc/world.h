@@ -54,6 +54,7 @@ bool defineTimerExports(Runtime& runtime, JSValueConst exports);
 bool defineOnceExports(Runtime& runtime, JSValueConst exports);
 bool defineSharedExports(Runtime& runtime, JSValueConst exports);
 bool defineMetricExports(Runtime& runtime, JSValueConst exports);
+bool defineJobExports(Runtime& runtime, JSValueConst exports);
 
 // Exports of the module "fairlead:native", which only builtins can import.
 std::span<const char* const> nativeNames();

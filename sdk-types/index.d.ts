@@ -33,6 +33,8 @@ export type { Cluster, HostsResult, Route, UpstreamHostOptions } from './routing
 export type { Chunk, ChunkResult } from './body.js';
 export { sleep } from './timers.js';
 export { once } from './once.js';
+export { every } from './jobs.js';
+export type { JobContext } from './jobs.js';
 export { counter, gauge, histogram } from './metrics.js';
 export type { Counter, Gauge, Histogram, MetricLabels } from './metrics.js';
 export { shared } from './shared.js';

@@ -30,6 +30,8 @@ export interface EnvoyOptions extends TrafficOptions {
   command?: readonly string[];
   /** How long Envoy may take to serve; 20,000 by default. */
   startLimitMs?: number;
+  /** How long a listener that was replaced may finish what it has begun; Envoy's default is 600. */
+  drainTimeS?: number;
 }
 
 /** Envoy refused its configuration, or ended before it served. */
@@ -106,6 +108,7 @@ async function launch(options: EnvoyOptions, extraArguments: string[]): Promise<
     ...['--concurrency', String(options.concurrency ?? 1)],
     ...['--log-level', options.logLevel ?? 'info', '--log-format', logFormat],
     ...['--file-flush-interval-msec', '10'],
+    ...(options.drainTimeS === undefined ? [] : ['--drain-time-s', String(options.drainTimeS)]),
     ...extraArguments,
   ];
   const [program = '', ...programArgs] = [...(options.command ?? []), paths.envoyBinary(options.version), ...args];
