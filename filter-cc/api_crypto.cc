@@ -528,9 +528,14 @@ Thrown badData(const Call& call, const char* what) {
 /** Fills `key` from a JSON Web Key that a script gives. */
 bool readJwk(const Call& call, JSValueConst object, bool extractable, uint16_t usages, Key& key) {
   webcrypto::Jwk jwk;
+  js::Charge copies(call.runtime.engine());
   for (const auto& [name, member] : kJwkMembers) {
     if (!readText(call, object, name, jwk.*member))
       return false;
+    if (jwk.*member && !copies.set(copies.bytes() + (jwk.*member)->size())) {
+      JS_ThrowOutOfMemory(call.ctx);
+      return false;
+    }
   }
   std::optional<std::string> use;
   js::Value operations;
@@ -814,6 +819,7 @@ bool derive(const Call& call, const DerivationParams& params, const Key& key,
             std::optional<uint32_t> bits, Octets& out) {
   std::optional<Octets> derived;
   if (isDerivation(params.algorithm)) {
+    const auto goOn = [&] { return mayGoOn(call); };
     // HKDF gives little in any case.
     js::Charge room(call.runtime.engine());
     if (params.algorithm == Algorithm::Pbkdf2 && !room.set(bits.value_or(0) / 8)) {
@@ -822,9 +828,9 @@ bool derive(const Call& call, const DerivationParams& params, const Key& key,
     }
     if (bits && *bits % 8 == 0 && (params.algorithm == Algorithm::Hkdf || params.iterations > 0))
       derived = params.algorithm == Algorithm::Hkdf
-                    ? webcrypto::hkdf(key, params.hash, params.salt, params.info, *bits / 8)
+                    ? webcrypto::hkdf(key, params.hash, params.salt, params.info, *bits / 8, goOn)
                     : webcrypto::pbkdf2(key, params.hash, params.salt, params.iterations, *bits / 8,
-                                        [&] { return mayGoOn(call); });
+                                        goOn);
   } else {
     const auto* peer = static_cast<KeyData*>(
         bind::tryUnwrap(call.runtime, params.peer.get(), HostClass::CryptoKey));

@@ -653,18 +653,35 @@ std::optional<Octets> agree(const Key& key, const Key& peer) {
   return out;
 }
 
-std::optional<Octets> hkdf(const Key& key, Hash hash, View salt, View info, size_t bytes) {
+// BoringSSL's own derivations cannot be stopped, and a script chooses how many steps there are and how
+// long each takes.
+
+std::optional<Octets> hkdf(const Key& key, Hash hash, View salt, View info, size_t bytes,
+                           const MayGoOn& mayGoOn) {
   const Errors errors;
-  if (bytes > 255 * hashBytes(hash))
+  const size_t length = hashBytes(hash);
+  std::array<uint8_t, EVP_MAX_MD_SIZE> last;
+  size_t extracted = 0;
+  bssl::ScopedHMAC_CTX keyed;
+  bssl::ScopedHMAC_CTX hmac;
+  if (bytes > 255 * length ||
+      !HKDF_extract(last.data(), &extracted, mdOf(hash), key.secret.data(), key.secret.size(),
+                    salt.data(), salt.size()) ||
+      !HMAC_Init_ex(keyed.get(), last.data(), extracted, mdOf(hash), nullptr))
     return std::nullopt;
-  Octets out(bytes);
-  if (!HKDF(out.data(), out.size(), mdOf(hash), key.secret.data(), key.secret.size(), salt.data(),
-            salt.size(), info.data(), info.size()))
-    return std::nullopt;
+  Octets out;
+  for (uint8_t index = 1; out.size() < bytes; ++index) {
+    if (!mayGoOn() || !HMAC_CTX_copy_ex(hmac.get(), keyed.get()) ||
+        !HMAC_Update(hmac.get(), last.data(), index == 1 ? 0 : length) ||
+        !HMAC_Update(hmac.get(), info.data(), info.size()) ||
+        !HMAC_Update(hmac.get(), &index, sizeof index) ||
+        !HMAC_Final(hmac.get(), last.data(), nullptr))
+      return std::nullopt;
+    out.insert(out.end(), last.begin(), last.begin() + std::min(length, bytes - out.size()));
+  }
   return out;
 }
 
-// BoringSSL's own PBKDF2 cannot be stopped, and a script chooses the number of iterations.
 std::optional<Octets> pbkdf2(const Key& key, Hash hash, View salt, uint32_t iterations, size_t bytes,
                             const MayGoOn& mayGoOn) {
   const Errors errors;
@@ -677,12 +694,11 @@ std::optional<Octets> pbkdf2(const Key& key, Hash hash, View salt, uint32_t iter
   std::array<uint8_t, EVP_MAX_MD_SIZE> last;
   std::array<uint8_t, EVP_MAX_MD_SIZE> block;
   const size_t length = hashBytes(hash);
-  uint32_t asked = 0;
   for (uint32_t index = 1; out.size() < bytes; ++index) {
     const uint8_t number[] = {static_cast<uint8_t>(index >> 24), static_cast<uint8_t>(index >> 16),
                               static_cast<uint8_t>(index >> 8), static_cast<uint8_t>(index)};
     for (uint32_t i = 0; i < iterations; ++i) {
-      if (++asked % kAskEvery == 0 && !mayGoOn())
+      if (i % kAskEvery == 0 && !mayGoOn())
         return std::nullopt;
       if (!HMAC_CTX_copy_ex(hmac.get(), keyed.get()) ||
           !(i == 0 ? HMAC_Update(hmac.get(), salt.data(), salt.size()) &&

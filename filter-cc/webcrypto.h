@@ -133,7 +133,8 @@ std::optional<Octets> unwrap(const Key& key, View data);
 
 /** What ECDH or X25519 agree on. */
 std::optional<Octets> agree(const Key& key, const Key& peer);
-std::optional<Octets> hkdf(const Key& key, Hash hash, View salt, View info, size_t bytes);
+std::optional<Octets> hkdf(const Key& key, Hash hash, View salt, View info, size_t bytes,
+                           const MayGoOn& mayGoOn);
 std::optional<Octets> pbkdf2(const Key& key, Hash hash, View salt, uint32_t iterations, size_t bytes,
                             const MayGoOn& mayGoOn);
 

@@ -228,6 +228,8 @@ int fairlead_iterate(JSContext* ctx, JSValueConst iterable, fairlead_visit visit
   JSValue next = JS_GetProperty(ctx, iterator, JS_ATOM_next);
   while (!JS_IsException(next)) {
     int done;
+    // An array can be long, and its iterator runs no script that would be interrupted.
+    if (js_poll_interrupts(ctx)) break;
     JSValue item = JS_IteratorNext(ctx, iterator, next, 0, NULL, &done);
     if (JS_IsException(item)) break;
     if (done) {
