@@ -11,21 +11,27 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Emulator, type Filter } from '../bundler/emulator.ts';
 import { build } from '../bundler/index.ts';
-import { fairlead, request, startEnvoy, type Envoy } from './harness.ts';
+import { fairlead, request, startEnvoy, startRefusing, startUpstream, type Envoy, type Upstream } from './harness.ts';
+
+/** Where a program finds each server that it calls. */
+type Servers = Readonly<Record<'keys' | 'silent' | 'closed', string>>;
 
 // JavaScript, for some of the packages have no types.
-const { programs } = (await import(new URL('./packages/programs.js', import.meta.url).href)) as {
-  programs: Readonly<Record<string, () => unknown>>;
+const { keySet, programs } = (await import(new URL('./packages/programs.js', import.meta.url).href)) as {
+  keySet: unknown;
+  programs: Readonly<Record<string, (servers: Servers) => unknown>>;
 };
 
-/** Name, and what its program must give. */
-const wanted: Readonly<Record<string, readonly [name: string, result: unknown]>> = {
+/** Name, what its program must give, and how often it must have asked for keys. */
+const wanted: Readonly<Record<string, readonly [name: string, result: unknown, fetches?: number]>> = {
   P01: [
     'jose signs and verifies with a secret',
     ['TUyOnJUfaph9Mgk0_yaFeD5ucM60-i7AqYpXrlk2sOU', 1, 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED', 'ERR_JWT_EXPIRED'],
   ],
   P02: ['jose signs and verifies with new pairs', ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA']],
   P03: ['jose decodes without verifying', [1, 'HS256']],
+  // A hundred tokens make one fetch, a token with a strange key another.
+  P04: ['jose with keys of a server', [100, 'ERR_JWKS_NO_MATCHING_KEY', 'ERR_JWKS_TIMEOUT', true], 2],
   P09: ['cookie', ['1', ' x', true, 's=v%201; Max-Age=60; Path=/; HttpOnly; SameSite=Lax']],
   P10: ['path-to-regexp', ['a b', ['x', 'y'], '/u/%C3%A9', false]],
   P13: ['lru-cache', ['c,a', true, 1]],
@@ -62,7 +68,14 @@ const wanted: Readonly<Record<string, readonly [name: string, result: unknown]>>
 // RSA keys are made, and the bundle has many packages.
 const limits = { cpu_ms: 10_000, stream_cpu_ms: 60_000, load_ms: 10_000, memory_mb: 64 };
 
+const clusters = { keys: 'keys', silent: 'silent', closed: 'closed' };
+/** What the emulator has in place of the servers. */
+const answers = { keys: [{ body: JSON.stringify(keySet) }], silent: [{ kind: 'silent' }], closed: [{ kind: 'refused' }] } as const;
+
 let folder: string;
+let keys: Upstream;
+let silent: Upstream;
+let closed: Awaited<ReturnType<typeof startRefusing>>;
 let envoy: Envoy;
 let emulator: Emulator;
 let filter: Filter;
@@ -71,26 +84,37 @@ beforeAll(async () => {
   const { bytes } = await build({ entry: fileURLToPath(new URL('./packages/filter.js', import.meta.url)), check: false });
   const file = join(folder, 'packages.qjb');
   await writeFile(file, bytes);
-  envoy = await startEnvoy({ filters: [fairlead({ file, limits })] });
+  [keys, silent, closed] = await Promise.all([
+    startUpstream({ handler: (exchange) => exchange.respondJson(keySet) }),
+    startUpstream({ handler: () => undefined }),
+    startRefusing(),
+  ]);
+  const targets = { keys: { port: keys.port }, silent: { port: silent.port }, closed: { port: closed.port } };
+  envoy = await startEnvoy({ filters: [fairlead({ file, limits, clusters })], clusters: targets });
   emulator = await Emulator.load();
-  filter = await emulator.filter({ bytecode: bytes, limits });
+  filter = await emulator.filter({ bytecode: bytes, limits, clusters });
 });
 afterAll(async () => {
   await emulator?.close();
   await envoy?.stop();
+  await Promise.all([keys?.close(), silent?.close(), closed?.close()]);
   await rm(folder, { recursive: true, force: true });
 });
 
-for (const [row, [name, result]] of Object.entries(wanted)) {
+for (const [row, [name, result, fetches = 0]] of Object.entries(wanted)) {
   test(`${name} gives the same in Envoy, in the emulator and in Node (${row}, F107)`, async () => {
+    const before = keys.requests.length;
     const real = await request(envoy, `/${row}`);
-    const { client } = await filter.exchange({ request: { path: `/${row}` } });
+    const between = keys.requests.length;
+    const { client, callouts } = await filter.exchange({ request: { path: `/${row}` }, clusters: answers });
+    const at = ({ port }: { port: number }): string => `http://127.0.0.1:${port}/`;
+    const inNode = await programs[row]?.({ keys: at(keys), silent: at(silent), closed: at(closed) });
     const got = {
-      Envoy: [real.status, real.text()],
-      emulator: [client?.status, client?.text()],
-      Node: [200, JSON.stringify(await programs[row]?.())],
+      Envoy: [real.status, real.text(), between - before],
+      emulator: [client?.status, client?.text(), callouts.filter(({ cluster }) => cluster === 'keys').length],
+      Node: [200, JSON.stringify(inNode), keys.requests.length - between],
     };
-    const text = [200, JSON.stringify(result)];
-    expect(got).toEqual({ Envoy: text, emulator: text, Node: text });
+    const all = [200, JSON.stringify(result), fetches];
+    expect(got).toEqual({ Envoy: all, emulator: all, Node: all });
   });
 }

@@ -36,6 +36,18 @@ async function codeOf(run) {
 
 const secret = new TextEncoder().encode('0123456789abcdef0123456789abcdef');
 
+const publicKey = {
+  kty: 'EC',
+  crv: 'P-256',
+  kid: 'known',
+  alg: 'ES256',
+  x: 'AM9RST7hXh1-Jq80XawQ93rNyzpJq2R-8GZvusHV03w',
+  y: '4If_n1Gyw0JE9w8fypios9LhRCEXxmk-DeJ79D9LkkI',
+};
+const privateKey = { ...publicKey, d: 'y-NZNDWqr9Pf-puSZpEZW1aLjyDEIA5lpL_Yg3giqLA' };
+/** What the server of keys that P04 asks must answer. */
+export const keySet = { keys: [publicKey] };
+
 export const programs = {
   async P01() {
     const sign = (exp) =>
@@ -66,6 +78,21 @@ export const programs = {
   P03() {
     const token = 'eyJhbGciOiJIUzI1NiJ9.eyJhIjoxLCJpYXQiOjE3MDAwMDAwMDB9.x';
     return [jose.decodeJwt(token).a, jose.decodeProtectedHeader(token).alg];
+  },
+
+  async P04({ keys, silent, closed }) {
+    const key = await jose.importJWK(privateKey);
+    const token = (kid) => new jose.SignJWT({ a: 1 }).setProtectedHeader({ alg: 'ES256', kid }).sign(key);
+    const keysOf = (url) => jose.createRemoteJWKSet(new URL(url), { cooldownDuration: 0, timeoutDuration: 100 });
+    const [known, unknown] = [await token('known'), await token('unknown')];
+    const set = keysOf(keys);
+    const verified = await Promise.all(Array.from({ length: 100 }, () => jose.jwtVerify(known, set)));
+    return [
+      verified.filter(({ payload }) => payload.a === 1).length,
+      await codeOf(() => jose.jwtVerify(unknown, set)),
+      await codeOf(() => jose.jwtVerify(known, keysOf(silent))),
+      (await codeOf(() => jose.jwtVerify(known, keysOf(closed)))) !== 'nothing',
+    ];
   },
 
   P09() {
