@@ -85,6 +85,10 @@ bool isDerivation(Algorithm algorithm) {
   return algorithm == Algorithm::Hkdf || algorithm == Algorithm::Pbkdf2;
 }
 
+constexpr uint32_t kMinRsaBits = 512;
+/** Of longer keys a signature takes a third of a second, in which nobody can stop it. */
+constexpr uint32_t kMaxRsaBits = 8192;
+
 constexpr Hash kHashes[] = {Hash::Sha1, Hash::Sha256, Hash::Sha384, Hash::Sha512};
 constexpr Curve kCurves[] = {Curve::P256, Curve::P384, Curve::P521};
 
@@ -686,6 +690,8 @@ Outcome<JSValue> importAs(const Call& call, Format format, View data, JSValueCon
   }
   if (!done)
     return badData(call, "the bytes are no key of this algorithm in this format");
+  if (webcrypto::isRsa(key.algorithm) && webcrypto::rsaFacts(key).bits > kMaxRsaBits)
+    return badData(call, "an RSA key has at most 8192 bits");
   if (key.algorithm == Algorithm::Hmac) {
     const size_t bits = key.secret.size() * 8;
     if (bits == 0 || (wanted.length && (*wanted.length > bits || *wanted.length + 8 <= bits)))
@@ -860,9 +866,6 @@ bool derive(const Call& call, const DerivationParams& params, const Key& key,
 }
 
 // --- Making keys ---
-
-constexpr uint32_t kMinRsaBits = 512;
-constexpr uint32_t kMaxRsaBits = 8192;
 
 /** How many bits an AES or HMAC key has. False: an exception is pending. */
 bool secretBits(const Call& call, JSValueConst identifier, const Key& key,

@@ -640,7 +640,7 @@ interface SubtleCrypto {
    * @example
    * const read = (jwk: JsonWebKey) =>
    *   crypto.subtle.importKey("jwk", jwk, { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" }, false, ["verify"]);
-   * @throws E_CRYPTO_DATA for what is no such key
+   * @throws E_CRYPTO_DATA for what is no such key, and for RSA keys of more than 8192 bits
    * @throws E_CRYPTO_ALGORITHM for another algorithm, curve or hash, and when its keys do not come in this format
    * @throws E_CRYPTO_USAGES for a usage that such a key cannot have, or none
    * @throws E_ARGUMENT for another format, for key data of another type, and when `keyUsages` is no list of usages

@@ -308,9 +308,69 @@ async function refusals({ equal, throws }) {
   equal('a thrown getter', await refusal(subtle.digest({ get name() { throw new RangeError('mine'); } }, iv)), 'RangeError undefined');
 }
 
+/** What a script does to its buffers and objects while they are read. */
+async function hostile({ equal, throws }) {
+  const argument = 'TypeError E_ARGUMENT';
+  const bad = 'DataError E_CRYPTO_DATA';
+  const hmac = { name: 'HMAC', hash: 'SHA-256' };
+  const hkdf = await raw(bytes(1), 'HKDF', ['deriveBits'], false);
+  const { publicKey } = await subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign', 'verify']);
+  const takes = (view, value) => ({ get name() { view.buffer.transfer(); return value; } });
+  const resizable = (length, start) => new Uint8Array(new ArrayBuffer(length, { maxByteLength: 64 }), start);
+  const resizes = (view, length) => ({ get name() { view.buffer.resize(length); return 'SHA-1'; } });
+  const gone = bytes(1);
+  gone.buffer.transfer();
+
+  const data = bytes(1, 2);
+  equal('data taken away', await refusal(subtle.digest(takes(data, 'SHA-1'), data)), argument);
+  const key = bytes(1, 2);
+  equal('a key taken away', await refusal(subtle.importKey('raw', key, { ...hmac, hash: takes(key, 'SHA-1') }, true, ['sign'])), argument);
+  const signature = new Uint8Array(64);
+  const ecdsa = { name: 'ECDSA', hash: takes(signature, 'SHA-1') };
+  equal('a signature taken away', await refusal(subtle.verify(ecdsa, publicKey, signature, data)), argument);
+  const cut = resizable(8, 4);
+  equal('a view cut off', await refusal(subtle.digest(resizes(cut, 2), cut)), argument);
+  const shrunk = resizable(8);
+  equal('data that shrinks', hex(await subtle.digest(resizes(shrunk, 1), shrunk)), hex(await subtle.digest('SHA-1', bytes(0))));
+  const grown = resizable(1);
+  equal('data that grows', hex(await subtle.digest(resizes(grown, 64), grown)), hex(await subtle.digest('SHA-1', new Uint8Array(64))));
+  const salt = bytes(1, 2, 3);
+  const derive = (algorithm) => subtle.deriveBits({ name: 'HKDF', hash: 'SHA-256', info: bytes(), ...algorithm }, hkdf, 64);
+  const want = hex(await derive({ salt: bytes(1, 2, 3) }));
+  const late = Object.assign(Object.create({ name: 'HKDF', hash: 'SHA-256' }), { salt });
+  Object.defineProperty(late, 'info', { get() { salt.buffer.transfer(); return bytes(); } });
+  equal('salt taken away when it was read', hex(await subtle.deriveBits(late, hkdf, 64)), want);
+  equal('salt that is gone', await refusal(derive({ salt: gone })), 'TypeError E_OPTION');
+  throws('bytes that are gone', () => subtle.timingSafeEqual(gone, gone), TypeError, 'E_ARGUMENT');
+
+  const thrown = 'RangeError undefined';
+  const thrower = { get() { throw new RangeError(); } };
+  equal('a length that throws', await refusal(subtle.deriveBits(late, hkdf, Object.defineProperty({}, 'valueOf', thrower))), thrown);
+  equal('a key that throws', await refusal(subtle.importKey('jwk', new Proxy({}, thrower), hmac, true, ['sign'])), thrown);
+  const half = Object.defineProperty({ kty: 'oct' }, 'k', thrower);
+  equal('a key with a getter that throws', await refusal(subtle.importKey('jwk', half, hmac, true, ['sign'])), thrown);
+  equal('usages that throw', await refusal(subtle.generateKey(hmac, true, new Proxy(['sign'], thrower))), thrown);
+  throws('a key that is cloned', () => structuredClone(hkdf), DOMException, 'E_DATA_CLONE');
+  throws('what inherits from a key', () => Object.create(hkdf).type, TypeError, 'E_ILLEGAL_INVOCATION');
+
+  const pss = { name: 'RSA-PSS', hash: 'SHA-256' };
+  const rsa = (members) =>
+    subtle.importKey('jwk', { kty: 'RSA', e: 'AQAB', ...members }, pss, true, ['d' in members ? 'sign' : 'verify']);
+  const odd = (bits) => new Uint8Array(bits / 8).fill(255).toBase64({ alphabet: 'base64url', omitPadding: true });
+  equal('RSA of 8192 bits', (await rsa({ n: odd(8192) })).algorithm.modulusLength, 8192);
+  equal('RSA of 16384 bits', await refusal(rsa({ n: odd(16_384) })), bad);
+  equal('RSA of 256 bits', await refusal(rsa({ n: odd(256) })), bad);
+  equal('RSA with a large exponent', await refusal(rsa({ n: odd(2048), e: odd(2040) })), bad);
+  equal('RSA with exponent 1', await refusal(rsa({ n: odd(2048), e: 'AQ' })), bad);
+  const large = odd(800_000);
+  equal('RSA of large parts', await refusal(rsa({ n: odd(2048), d: large, p: large, q: large, dp: large, dq: large, qi: large })), bad);
+  equal('RSA without modulus', await refusal(rsa({ n: '' })), bad);
+}
+
 export const crypto_ = {
   'published vectors': vectors,
   randomness,
   keys,
   refusals,
+  hostile,
 };
