@@ -7,6 +7,7 @@
 
 #include "filter-cc/events.h"
 #include "filter-cc/runtime.h"
+#include "filter-cc/streams.h"
 #include "filter-cc/world.h"
 
 namespace fairlead {
@@ -48,7 +49,10 @@ Outcome<JSValue> globals_structuredClone(Call& call, JSValueConst value, JSValue
   const char* refused = nullptr;
   js::Value copy = js::structuredClone(
       call.ctx, value, buffers,
-      [](JSContext* ctx, JSValueConst object) { return isEventObject(Runtime::from(ctx), object); },
+      [](JSContext* ctx, JSValueConst object) {
+        Runtime& runtime = Runtime::from(ctx);
+        return isEventObject(runtime, object) || isStreamObject(runtime, object);
+      },
       refused);
   if (refused != nullptr)
     return call.fail(ErrorCode::E_DATA_CLONE, {refused});

@@ -193,6 +193,16 @@ JSValue defineHidden(Runtime& runtime, HostClass cls) {
 JSValue defineBodySink(Runtime& runtime) { return defineHidden(runtime, HostClass::BodySink); }
 JSValue defineBodyReader(Runtime& runtime) { return defineHidden(runtime, HostClass::BodyReader); }
 
+bool isStreamObject(Runtime& runtime, JSValueConst object) {
+  if (!runtime.hasBuiltin(Builtin::Streams))
+    return false;
+  const js::Value answer = callExport(runtime, "isStreamObject", object);
+  if (!answer.isException())
+    return JS_ToBool(runtime.ctx(), answer.get()) > 0;
+  JS_FreeValue(runtime.ctx(), JS_GetException(runtime.ctx()));
+  return true;
+}
+
 bool isStream(Runtime& runtime, JSValueConst value) {
   return JS_IsObject(value) && runtime.hasBuiltin(Builtin::Streams) && stateOf(runtime, value) != 0;
 }

@@ -29,6 +29,8 @@ public:
   virtual void fail(JSContext* ctx, JSValueConst reason) = 0;
 };
 
+/** Whether an object is one of those that are made in builtins/streams.ts. */
+bool isStreamObject(Runtime& runtime, JSValueConst object);
 /** Whether a value is a ReadableStream; the others are none because no script has made one yet. */
 bool isStream(Runtime& runtime, JSValueConst value);
 /** A ReadableStream of what a ReadableStream or an async iterable gives; undefined for others. */

@@ -173,7 +173,16 @@ const { cancel, read } = ReadableStreamDefaultReader.prototype;
 const { get: lockedOf } = getOwnPropertyDescriptor(ReadableStream.prototype, 'locked')!;
 const encoder = new TextEncoder();
 
+const { isPrototypeOf } = Object.prototype;
+const prototypes = Object.values(classes).map(({ prototype }) => prototype);
+
 type AnyStream = ReadableStream<unknown>;
+
+/** Whether an object is one of those that are made here. */
+export function isStreamObject(value: unknown): boolean {
+  for (const prototype of prototypes) if (apply(isPrototypeOf, prototype, [value])) return true;
+  return false;
+}
 
 /** 0 for what is no stream, else 1, and 2 when it is locked, 4 when something has been read of it. */
 export function stateOf(value: unknown): number {

@@ -173,6 +173,9 @@ function refusals({ equal, throws }) {
     EventTarget: new EventTarget(),
     AbortSignal: AbortSignal.abort(),
     AbortController: new AbortController(),
+    ReadableStream: new ReadableStream(),
+    WritableStream: new WritableStream(),
+    TransformStream: new TransformStream(),
     crypto,
   };
   for (const [name, value] of Object.entries(refused)) {
