@@ -126,6 +126,22 @@ export const body: readonly Case[] = [
     ],
   },
   {
+    title: 'a body is read whole, and a reply that comes piece by piece is made of it (F008, F021, F025)',
+    hooks: `async onRequest(request) {
+        if (request.path !== "/request") return;
+        const text = await request.text();
+        return new Response((async function* () { yield text; await sleep(5); yield text.toUpperCase(); })());
+      },
+      async onResponse(response) {
+        const whole = await response.bytes();
+        return new Response((async function* () { for (const byte of whole) { await sleep(1); yield String(byte); } })());
+      }`,
+    exchanges: [
+      { request: { ...post, path: '/request' }, want: { client: { status: 200, body: 'helloHELLO' }, upstream: null } },
+      { request: post, upstream: { body: 'ab' }, want: { client: { status: 200, body: '9798' }, upstream: { body: 'hello' } } },
+    ],
+  },
+  {
     title: 'another body brings its length and no other header (F009, F010, R18)',
     hooks: `async onRequest(request) {
         if (request.path === "/read") request.setBody(await request.text() + "!");
