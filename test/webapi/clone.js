@@ -176,6 +176,8 @@ function refusals({ equal, throws }) {
     ReadableStream: new ReadableStream(),
     WritableStream: new WritableStream(),
     TransformStream: new TransformStream(),
+    CountQueuingStrategy: new CountQueuingStrategy({ highWaterMark: 1 }),
+    TextEncoderStream: new TextEncoderStream(),
     crypto,
   };
   for (const [name, value] of Object.entries(refused)) {
