@@ -46,7 +46,7 @@ export interface JobContext<Config = unknown, Settings = unknown> {
  *
  * every(60, async () => {
  *   const answer = await fetch("http://issuer/keys.json");
- *   if (answer.ok) shared.set("keys", await answer.json());
+ *   if (answer.ok) shared.set("keys", await answer.text());
  * });
  * @throws E_WRONG_PHASE in configure() and in hooks
  * @throws E_ARGUMENT when `job` is not a function

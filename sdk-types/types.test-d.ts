@@ -4,8 +4,8 @@
 // What the types must accept, and what they must refuse and why: `// fails TS1234: part of the message` stands above a
 // line with that error. Read by types.test.ts.
 
-import { counter, defineFilter, gauge, histogram, once, shared, sleep } from 'fairlead';
-import type { Chunk, Context, Filter, HostError, HostErrorCode, HostsResult, LocalReplyResult, MetadataValueResult, TimingResult } from 'fairlead';
+import { counter, defineFilter, every, gauge, histogram, once, shared, sleep } from 'fairlead';
+import type { Chunk, Context, Filter, HostError, HostErrorCode, HostsResult, JobContext, LocalReplyResult, MetadataValueResult, TimingResult } from 'fairlead';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 declare function is<A, B>(same: Same<A, B>): void;
@@ -148,8 +148,8 @@ defineFilter({ onRequest: (request, ctx) => void ctx.config.realm });
 defineFilter({ onLog: (ctx) => void ctx.response.status });
 // fails TS18047: 'request.path' is possibly 'null'
 defineFilter({ onRequest: (request) => void request.path.length });
-// fails TS2305: has no exported member 'every'
-import { every } from 'fairlead';
+// fails TS2305: has no exported member 'cron'
+import { cron } from 'fairlead';
 
 // --- Messages ---
 
@@ -252,6 +252,16 @@ new Request('http://a/', { timeoutMs: 5 });
 setTimeout('code()', 5);
 // fails TS2554: Expected 1 arguments, but got 0
 sleep();
+every(0.5, () => {});
+every(60, async ({ config, settings, signal }: JobContext<{ url: string }, number>) => {
+  is<typeof config, { url: string }>(true);
+  is<typeof settings, number>(true);
+  await fetch(config.url, { signal });
+});
+// fails TS2345: Argument of type 'string' is not assignable
+every('60', () => {});
+// fails TS2339: Property 'request' does not exist
+every(60, ({ request }) => {});
 setInterval((a) => is<typeof a, number>(true), 5, 1);
 clearInterval(setInterval(() => {}));
 // fails TS2345: Argument of type 'string' is not assignable to parameter of type '(
