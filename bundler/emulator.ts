@@ -143,6 +143,8 @@ export interface FactsDescription {
   /** What earlier filters left in the dynamic metadata, and in the filter state. */
   readonly metadata?: MetadataDescription;
   readonly filterState?: Readonly<Record<string, string>>;
+  /** The exchange has a span of a tracer. Default: false. */
+  readonly traced?: boolean;
 }
 
 /** One exchange. */
@@ -204,11 +206,25 @@ export interface ExchangeResult {
   readonly metadata: MetadataDescription;
   /** The filter state at the end. */
   readonly filterState: Readonly<Record<string, string>>;
+  /** Of an exchange that is traced: its own span first, then children in the order of their beginning. */
+  readonly spans: readonly SpanResult[];
   /** The address that the filter gave to `ctx.setUpstreamHost`; null when it gave none. */
   readonly upstreamHost: string | null;
   readonly log: readonly LogLine[];
   /** What fairlead did against the rules of its host: always empty, else please report it. */
   readonly violations: readonly string[];
+}
+
+/** What a tracer has of a span. */
+export interface SpanResult {
+  readonly id: string;
+  /** Null for the span of the exchange. */
+  readonly parentId: string | null;
+  readonly operation: string;
+  /** In the order in which they were set. */
+  readonly tags: readonly (readonly [string, string])[];
+  readonly events: readonly string[];
+  readonly sampled: boolean;
 }
 
 /** A message as it arrived at one end. */
@@ -496,7 +512,7 @@ function upstreamJson(upstream: UpstreamDescription): object {
   return { ...answerJson(message), kind, delayMs: delayMs ?? 0, early: early ?? false };
 }
 
-function factsJson({ attributes, route, cluster, metadata, filterState }: FactsDescription): object {
+function factsJson({ attributes, route, cluster, metadata, filterState, traced }: FactsDescription): object {
   const { total, healthy = total, degraded = 0 } = cluster?.hosts ?? { total: 1 };
   return {
     attributes: {
@@ -507,6 +523,7 @@ function factsJson({ attributes, route, cluster, metadata, filterState }: FactsD
     },
     metadata: [metadata, route?.metadata, cluster?.metadata, cluster?.hostMetadata, cluster?.localityMetadata].map((of) => of ?? {}),
     filterState: filterState ?? {},
+    traced: traced ?? false,
     ...(cluster && { cluster: { name: cluster.name, total, healthy, degraded } }),
   };
 }

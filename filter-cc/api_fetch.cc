@@ -245,6 +245,7 @@ void Stream::actOnFetches() {
 }
 
 void Stream::startFetch(Fetch& fetch) {
+  traceFetch(fetch);
   std::vector<HeaderField> fields = {{":method", fetch.method},
                                      {":scheme", fetch.scheme},
                                      {":authority", fetch.host},
@@ -293,12 +294,14 @@ void Stream::leaveSignal(Fetch& fetch) {
 
 void Stream::endFetch(Fetch& fetch) {
   fetch.state = Fetch::State::Done;
+  finishFetchSpan(fetch);
   std::erase_if(rare().timers, [&](const Timer& timer) { return timer.fetchId == fetch.id; });
 }
 
 void Stream::settleFetchBadly(Fetch& fetch, JSValueConst reason, Failure failure) {
   // The script has its Response: the body will not come.
   const bool answered = fetch.promise.isUndefined();
+  tagFailure(fetch, failure.code);
   endFetch(fetch);
   fetch.response.reset();
   leaveSignal(fetch);
@@ -380,6 +383,7 @@ void Stream::onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> h
   }
   if (status < 200)
     return;  // an informational answer: the final one follows
+  tagAnswer(*fetch, status);
   const bool follow = isRedirect(status) && !location.empty() && fetch->redirect != "manual";
   if (follow) {
     redirectFetch(*fetch, status, std::string(location));

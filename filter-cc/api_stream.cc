@@ -91,6 +91,10 @@ Outcome<JSValue> Context_cluster(Call& call, ContextData& self) {
   return dup(call, self.stream.partObject(Part::Cluster));
 }
 
+Outcome<JSValue> Context_span(Call& call, ContextData& self) {
+  return dup(call, self.stream.partObject(Part::Span));
+}
+
 /** Whether the request can still be sent elsewhere; else an exception is pending. */
 bool canRoute(const Call& call, Stream& stream) {
   if (stream.writable(HeaderMap::Request))

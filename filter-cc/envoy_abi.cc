@@ -857,11 +857,72 @@ public:
                                     envoy_, toModule(address), strict);
   }
 
+  HostSpan* activeSpan() override {
+    return envoy_ == nullptr
+               ? nullptr
+               : toSpan(envoy_dynamic_module_callback_http_get_active_span(envoy_));
+  }
+
+  HostSpan* spawnSpan(HostSpan& parent, std::string_view operation) override {
+    return envoy_ == nullptr ? nullptr
+                             : toSpan(envoy_dynamic_module_callback_http_span_spawn_child(
+                                   envoy_, &parent, toModule(operation)));
+  }
+
+  // A child is ours: it is there when Envoy's filter is not any more.
+  void finishSpan(HostSpan& child) override {
+    envoy_dynamic_module_callback_http_child_span_finish(&child);
+  }
+
+  void setSpanTag(HostSpan& span, std::string_view key, std::string_view value) override {
+    envoy_dynamic_module_callback_http_span_set_tag(&span, toModule(key), toModule(value));
+  }
+
+  void logToSpan(HostSpan& span, std::string_view event) override {
+    if (envoy_ != nullptr)
+      envoy_dynamic_module_callback_http_span_log(envoy_, &span, toModule(event));
+  }
+
+  void setSpanOperation(HostSpan& span, std::string_view operation) override {
+    envoy_dynamic_module_callback_http_span_set_operation(&span, toModule(operation));
+  }
+
+  void setSpanSampled(HostSpan& span, bool sampled) override {
+    envoy_dynamic_module_callback_http_span_set_sampled(&span, sampled);
+  }
+
+  std::optional<std::string_view> spanBaggage(HostSpan& span, std::string_view key) override {
+    EnvoyBuffer value{nullptr, 0};
+    return envoy_dynamic_module_callback_http_span_get_baggage(&span, toModule(key), &value)
+               ? std::optional(toView(value))
+               : std::nullopt;
+  }
+
+  void setSpanBaggage(HostSpan& span, std::string_view key, std::string_view value) override {
+    envoy_dynamic_module_callback_http_span_set_baggage(&span, toModule(key), toModule(value));
+  }
+
+  std::optional<std::string_view> traceId(HostSpan& span) override {
+    EnvoyBuffer value{nullptr, 0};
+    return envoy_dynamic_module_callback_http_span_get_trace_id(&span, &value)
+               ? std::optional(toView(value))
+               : std::nullopt;
+  }
+
+  std::optional<std::string_view> spanId(HostSpan& span) override {
+    EnvoyBuffer value{nullptr, 0};
+    return envoy_dynamic_module_callback_http_span_get_span_id(&span, &value)
+               ? std::optional(toView(value))
+               : std::nullopt;
+  }
+
   uint32_t workerIndex() override { return workerIndex_; }
 
   void release() override { delete this; }
 
 private:
+  static HostSpan* toSpan(void* span) { return static_cast<HostSpan*>(span); }
+
   static int bodyType(Direction direction, BodyPart part) {
     return static_cast<int>(direction) * 2 + static_cast<int>(part);
   }

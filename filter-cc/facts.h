@@ -26,6 +26,7 @@ enum class Part : uint8_t {
   FilterState,
   Route,
   Cluster,
+  Span,
   Count,
 };
 

@@ -196,6 +196,9 @@ enum class FilterStateWrite : uint8_t {
   Refused,
 };
 
+/** A span of the proxy's tracer. Owner: the proxy; of a child, whoever spawned it, until finishSpan. */
+class HostSpan;
+
 /** Before it, Envoy ends when a filter of a cluster's upstream chain clears the route. */
 inline constexpr uint32_t kFirstReroutingRelease = 39;
 
@@ -363,6 +366,24 @@ public:
   virtual std::optional<HostCount> hostCount(uint32_t priority) = 0;
   /** Asks for this host of the cluster, `IP:port`; false when there is no IP address. */
   virtual bool setUpstreamHost(std::string_view address, bool strict) = 0;
+
+  // --- Tracing. Texts are valid until the next of these calls. ---
+
+  /** The span of the exchange; null when it is not traced. Valid until: the exchange is over. */
+  virtual HostSpan* activeSpan() = 0;
+  /** Null when the proxy makes none. */
+  virtual HostSpan* spawnSpan(HostSpan& parent, std::string_view operation) = 0;
+  /** Ends a child. May nest: a tracer may send what it has. Requires: no use of the span afterwards. */
+  virtual void finishSpan(HostSpan& child) = 0;
+  virtual void setSpanTag(HostSpan& span, std::string_view key, std::string_view value) = 0;
+  virtual void logToSpan(HostSpan& span, std::string_view event) = 0;
+  virtual void setSpanOperation(HostSpan& span, std::string_view operation) = 0;
+  virtual void setSpanSampled(HostSpan& span, bool sampled) = 0;
+  /** Nothing where the tracer keeps no baggage, too. */
+  virtual std::optional<std::string_view> spanBaggage(HostSpan& span, std::string_view key) = 0;
+  virtual void setSpanBaggage(HostSpan& span, std::string_view key, std::string_view value) = 0;
+  virtual std::optional<std::string_view> traceId(HostSpan& span) = 0;
+  virtual std::optional<std::string_view> spanId(HostSpan& span) = 0;
 
   /** Which worker this stream is on, from 0. */
   virtual uint32_t workerIndex() = 0;

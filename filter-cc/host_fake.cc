@@ -4,6 +4,7 @@
 #include "filter-cc/host_fake.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <charconv>
 #include <cstring>
 #include <utility>
@@ -257,6 +258,16 @@ CalloutAnswer CalloutAnswer::silent() {
   CalloutAnswer answer;
   answer.end = End::Silent;
   return answer;
+}
+
+// --- Spans ---
+
+constexpr std::string_view kTraceId = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+std::string spanIdOf(size_t index) {
+  char id[17];
+  std::snprintf(id, sizeof id, "00f067aa0ba9%04zx", index + 1);
+  return id;
 }
 
 // --- What the core sees of Envoy ---
@@ -534,6 +545,72 @@ public:
     return exchange == nullptr || exchange->setUpstreamHost(address);
   }
 
+  // The core holds a span as a pointer to what it does not know; here that is a FakeSpan.
+
+  HostSpan* activeSpan() override {
+    Exchange* exchange = enter(HostCall::Tracing, "activeSpan");
+    return exchange == nullptr || exchange->spans_.empty() ? nullptr
+                                                           : toHost(exchange->spans_.front());
+  }
+
+  HostSpan* spawnSpan(HostSpan& parent, std::string_view operation) override {
+    Exchange* exchange = enter(HostCall::Tracing, "spawnSpan");
+    if (exchange == nullptr)
+      return nullptr;
+    const FakeSpan& from = live(parent, "spawnSpan");
+    return toHost(exchange->spans_.emplace_back(
+        FakeSpan{spanIdOf(exchange->spans_.size()), from.id, std::string(operation), {}, {},
+                 from.sampled, false}));
+  }
+
+  void finishSpan(HostSpan& child) override {
+    enter(HostCall::Tracing, "finishSpan");
+    if (stream_.scriptRuns())
+      envoy_.violate("finishSpan: called while a script is on the stack");
+    live(child, "finishSpan").finished = true;
+  }
+
+  void setSpanTag(HostSpan& span, std::string_view key, std::string_view value) override {
+    enter(HostCall::Tracing, "setSpanTag");
+    live(span, "setSpanTag").tags.emplace_back(key, value);
+  }
+
+  void logToSpan(HostSpan& span, std::string_view event) override {
+    enter(HostCall::Tracing, "logToSpan");
+    live(span, "logToSpan").events.emplace_back(event);
+  }
+
+  void setSpanOperation(HostSpan& span, std::string_view operation) override {
+    enter(HostCall::Tracing, "setSpanOperation");
+    live(span, "setSpanOperation").operation = operation;
+  }
+
+  void setSpanSampled(HostSpan& span, bool sampled) override {
+    enter(HostCall::Tracing, "setSpanSampled");
+    live(span, "setSpanSampled").sampled = sampled;
+  }
+
+  // As the tracers of a stock Envoy: they keep none.
+  std::optional<std::string_view> spanBaggage(HostSpan& span, std::string_view) override {
+    enter(HostCall::Tracing, "spanBaggage");
+    live(span, "spanBaggage");
+    return std::nullopt;
+  }
+
+  void setSpanBaggage(HostSpan& span, std::string_view, std::string_view) override {
+    enter(HostCall::Tracing, "setSpanBaggage");
+    live(span, "setSpanBaggage");
+  }
+
+  std::optional<std::string_view> traceId(HostSpan& span) override {
+    live(span, "traceId");
+    return tell("traceId", kTraceId);
+  }
+
+  std::optional<std::string_view> spanId(HostSpan& span) override {
+    return tell("spanId", live(span, "spanId").id);
+  }
+
   uint32_t workerIndex() override {
     Exchange* exchange = enter(HostCall::WorkerIndex, "workerIndex");
     return exchange == nullptr ? 0 : exchange->options_.workerIndex;
@@ -551,6 +628,23 @@ public:
 
 private:
   ~FakeStream() override = default;
+
+  static HostSpan* toHost(FakeSpan& span) { return reinterpret_cast<HostSpan*>(&span); }
+
+  FakeSpan& live(HostSpan& span, const char* what) {
+    auto& found = reinterpret_cast<FakeSpan&>(span);
+    if (found.finished)
+      envoy_.violate(std::string(what) + ": the span has been finished");
+    return found;
+  }
+
+  std::optional<std::string_view> tell(const char* what, std::string_view text) {
+    Exchange* exchange = enter(HostCall::Tracing, what);
+    if (exchange == nullptr)
+      return std::nullopt;
+    exchange->traceLoans_.expire();
+    return exchange->traceLoans_.lend(text);
+  }
 
   Exchange* enter(HostCall call, const char* what) {
     if (exchange_ == nullptr)
@@ -858,6 +952,8 @@ std::optional<std::string> Received::header(std::string_view name) const {
 Exchange::Exchange(FakeEnvoy& envoy, const FilterConfig& config, const ExchangeOptions& options)
     : envoy_(envoy), options_(options), id_(envoy.nextExchangeId_++),
       filter_(new FakeStream(envoy, *this, config)), facts_(options.facts) {
+  if (facts_.traced)
+    spans_.push_back({spanIdOf(0), "", "ingress", {}, {}, true, false});
   envoy_.exchanges_.emplace(id_, this);
 }
 
@@ -1254,6 +1350,10 @@ void Exchange::end() {
   HookCall call{HookCall::Kind::Complete};
   hook(call, [](Stream& stream) { stream.onComplete(); });
   torn_ = true;
+  for (const FakeSpan& span : spans_) {
+    if (!span.parentId.empty() && !span.finished)
+      violate("a child span outlives its exchange: " + span.operation);
+  }
   if (envoy_.options_.release == EnvoyRelease::V1_40)
     envoy_.toDestroy_.push_back(id_);
   else
@@ -1880,6 +1980,7 @@ ExchangeResult runExchange(FakeEnvoy& envoy, const FilterConfig& config, const E
   result.callouts = exchange.callouts();
   result.details = exchange.details();
   result.facts = exchange.facts();
+  result.spans = exchange.spans();
   result.upstreamHost = exchange.upstreamHost();
   return result;
 }

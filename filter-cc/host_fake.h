@@ -332,6 +332,7 @@ enum class HostCall : uint8_t {
   ClearRouteCache,
   Cluster,
   SetUpstreamHost,
+  Tracing,
   WorkerIndex,
   Release,
   Count,
@@ -349,6 +350,19 @@ struct HookCall {
   TrailersStatus trailers = TrailersStatus::Continue;
 };
 
+/** What a tracer has of a span. */
+struct FakeSpan {
+  std::string id;
+  /** Empty for the span of the exchange. */
+  std::string parentId;
+  std::string operation;
+  std::vector<std::pair<std::string, std::string>> tags;
+  std::vector<std::string> events;
+  bool sampled = true;
+  /** Of a child. */
+  bool finished = false;
+};
+
 /** What Envoy knows of an exchange beside its messages: route, cluster, connection, metadata. */
 struct ExchangeFacts {
   using Values = std::map<std::string, MetadataValue, std::less<>>;
@@ -361,6 +375,8 @@ struct ExchangeFacts {
   std::map<std::string, std::string, std::less<>> filterState;
   std::optional<std::string> cluster;
   HostCount hosts;
+  /** The exchange has a span. */
+  bool traced = false;
 };
 
 struct ExchangeOptions {
@@ -458,6 +474,7 @@ public:
 
   /** What it knows by now, the filter's writes included. */
   const ExchangeFacts& facts() const { return facts_; }
+  const std::deque<FakeSpan>& spans() const { return spans_; }
   /** The host that the filter asked for. */
   const std::optional<std::string>& upstreamHost() const { return upstreamHost_; }
 
@@ -615,6 +632,10 @@ private:
   std::optional<Reply> prepared_;
   std::string details_;
   ExchangeFacts facts_;
+  /** That of the exchange is the first. */
+  std::deque<FakeSpan> spans_;
+  /** Of what the tracer has told: the next call takes it back. */
+  Loans traceLoans_;
   /** Of the response that came last, before our filter wrote to it. */
   std::optional<uint64_t> responseCode_;
   std::optional<std::string> upstreamHost_;
@@ -682,6 +703,7 @@ struct ExchangeResult {
   std::vector<Callout> callouts;
   std::string details;
   ExchangeFacts facts;
+  std::deque<FakeSpan> spans;
   std::optional<std::string> upstreamHost;
   uint64_t elapsedNs = 0;
   /** How many hooks were called. */

@@ -109,6 +109,20 @@ public:
   std::optional<std::string_view> clusterName() override { return {}; }
   std::optional<HostCount> hostCount(uint32_t) override { return {}; }
   bool setUpstreamHost(std::string_view, bool) override { return false; }
+  // Nothing traces a job: it has no span, and so nobody asks for more.
+  HostSpan* activeSpan() override { return nullptr; }
+  HostSpan* spawnSpan(HostSpan&, std::string_view) override { return nullptr; }
+  void finishSpan(HostSpan&) override {}
+  void setSpanTag(HostSpan&, std::string_view, std::string_view) override {}
+  void logToSpan(HostSpan&, std::string_view) override {}
+  void setSpanOperation(HostSpan&, std::string_view) override {}
+  void setSpanSampled(HostSpan&, bool) override {}
+  std::optional<std::string_view> spanBaggage(HostSpan&, std::string_view) override {
+    return std::nullopt;
+  }
+  void setSpanBaggage(HostSpan&, std::string_view, std::string_view) override {}
+  std::optional<std::string_view> traceId(HostSpan&) override { return std::nullopt; }
+  std::optional<std::string_view> spanId(HostSpan&) override { return std::nullopt; }
 
 private:
   HostJob* host() { return job_ == nullptr ? nullptr : job_->host_.get(); }

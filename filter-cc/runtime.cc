@@ -110,6 +110,7 @@ constexpr ClassRow kClasses[] = {
     {"FilterState", defineFilterState},
     {"Route", defineRoute},
     {"Cluster", defineCluster},
+    {"Span", defineSpan},
     {"Chunk", defineChunk},
     {"Iterator", definePairIterator},
     {"URL", defineURL},
@@ -129,7 +130,7 @@ static_assert(std::size(kClasses) == static_cast<size_t>(HostClass::Count));
 
 /** The stream's own objects are for the script to read: what it wants to keep goes into its state. */
 constexpr bool isClosed(HostClass cls) {
-  return cls >= HostClass::Context && cls <= HostClass::Cluster;
+  return cls >= HostClass::Context && cls <= HostClass::Span;
 }
 
 void finalizeNative(JSRuntime* engine, JSValueConst value) {

@@ -161,6 +161,13 @@ bool Stream::enterRuntime() {
 void Stream::detach() {
   if (runtime_ == nullptr)
     return;
+  if (rare_ != nullptr) {
+    for (const Rare::ChildSpan& child : rare_->childSpans)
+      child.data->finish();
+    for (const std::unique_ptr<Fetch>& fetch : rare_->fetches)
+      finishFetchSpan(*fetch);
+    finishSpans();
+  }
   killHandles();
   if (id_ != 0)
     runtime_->removeStream(id_);
@@ -487,6 +494,7 @@ void Stream::act() {
     return;
   actOnReply();
   actOnFetches();
+  finishSpans();
   if (!ended_ && std::exchange(rare_->wantsConnectionEnd, false))
     host_.endConnection();
 }
@@ -681,6 +689,12 @@ void Stream::log(LogLevel level, std::string_view text, std::string_view file, u
   const std::optional<HeaderLookup> id = host_.header(HeaderMap::Request, "x-request-id", 0);
   if (id && id->value.size() <= kMaxIdBytes && isHeaderName(id->value))
     message.append("[").append(id->value).append("] ");
+  if (HostSpan* span = host_.activeSpan()) {
+    if (const auto traceId = host_.traceId(*span))
+      message.append("[trace_id=").append(*traceId).append("] ");
+    if (const auto spanId = host_.spanId(*span))
+      message.append("[span_id=").append(*spanId).append("] ");
+  }
   message += text;
   host::log(level, message, file, line);
 }
@@ -911,6 +925,8 @@ void Stream::killHandles() {
       runtime_->giveBack(part->cls, std::move(part->object));
   }
   rare_->reply.reset();
+  for (Rare::ChildSpan& child : rare_->childSpans)
+    runtime_->giveBack(HostClass::Span, std::move(child.object));
   rare_->signal.reset();
   rare_->abortSignal.reset();
   rare_->jobContext.reset();
@@ -996,6 +1012,8 @@ std::pair<HostClass, std::unique_ptr<NativeData>> newPart(Stream& stream, Part p
     return make(std::type_identity<RouteData>());
   case Part::Cluster:
     return make(std::type_identity<ClusterData>());
+  case Part::Span:
+    return make(std::type_identity<SpanData>());
   default:
     return make(std::type_identity<MetadataData>());
   }

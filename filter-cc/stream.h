@@ -37,6 +37,7 @@
 #include "filter-cc/message.h"
 #include "filter-cc/runtime.h"
 #include "filter-cc/script.h"
+#include "filter-cc/tracing.h"
 #include "quickjs/engine.h"
 
 namespace fairlead {
@@ -57,6 +58,8 @@ inline constexpr uint32_t kMaxResponseFlags = 16;
 inline constexpr size_t kMaxUnsentBytes = size_t{64} * 1024;
 /** Of a reply not more than that is sent in one event: Envoy tells that its buffer is full in another. */
 inline constexpr size_t kMaxSentAtOnceBytes = size_t{256} * 1024;
+/** What a script has the tracer keep, children included. */
+inline constexpr size_t kMaxSpanBytes = size_t{64} * 1024;
 /** An answer that says it is no longer than this is given when it is whole. */
 inline constexpr size_t kShortFetchBodyBytes = size_t{16} * 1024;
 
@@ -142,6 +145,8 @@ struct Fetch {
   std::unique_ptr<Outgoing> upload;
   uint32_t timeoutMs = 0;
   uint32_t redirects = 0;
+  /** Its span, when the exchange is traced. */
+  HostSpan* span = nullptr;
   js::Value promise;
   /** A function that takes our listener from the signal, where there is one. */
   js::Value forgetSignal;
@@ -301,6 +306,17 @@ public:
   uint32_t fetchesInFlight();
   uint32_t fetchesStarted() const { return fetchesStarted_; }
 
+  // In api_tracing.cc.
+  /** Counts what the tracer is to keep; false past the cap. */
+  bool countSpanBytes(size_t bytes);
+  /** A child of `parent` for the script; an exception when memory runs out. Owner: the stream. */
+  JSValueConst spawnSpan(SpanData& parent, std::string_view operation);
+  /** Ends a child when no script is on the stack any more. */
+  void finishSpan(HostSpan& child);
+  /** Whether the trace is recorded, as far as it can be told. */
+  std::optional<bool> sampled();
+  void setSampled(bool sampled) { rare().sampled = sampled; }
+
   /** Changes metric number `index` of the script's own. */
   void updateMetric(size_t index, MetricKind kind, MetricChange change,
                     std::span<const std::string_view> labels, uint64_t value);
@@ -388,6 +404,16 @@ private:
     std::vector<std::optional<PartObject>> parts;
     std::optional<LocalReply> localReply;
     uint32_t metadataWrites = 0;
+    struct ChildSpan {
+      std::unique_ptr<SpanData> data;
+      js::Value object;
+    };
+    std::vector<ChildSpan> childSpans;
+    // To be ended when no script is on the stack.
+    std::vector<HostSpan*> finishedSpans;
+    size_t spanBytes = 0;
+    // What the script has said.
+    std::optional<bool> sampled;
     bool routeCleared = false;
     std::unique_ptr<OutgoingReply> reply;
     /** The client can take more of the reply. */
@@ -499,6 +525,13 @@ private:
   void redirectFetch(Fetch& fetch, uint32_t status, const std::string& location);
   void timeOutFetch(uint32_t fetchId);
   void abortFetches(JSValueConst reason);
+  // In api_tracing.cc.
+  /** Begins the span of a call, and gives its request the headers by which the trace goes on. */
+  void traceFetch(Fetch& fetch);
+  void tagAnswer(Fetch& fetch, uint32_t status);
+  void tagFailure(Fetch& fetch, ErrorCode code);
+  void finishFetchSpan(Fetch& fetch);
+  void finishSpans();
   // In api_timers.cc.
   void fireTimers(uint64_t nowNs);
   void abortTimers(JSValueConst reason);

@@ -26,7 +26,7 @@
 //     clusters: { name: [ { method?, path?, times?, kind, headers, frames, trailers, delayMs,
 //                           frameDelayMs } ] },
 //     facts: { attributes: { name: value }, metadata: [ { namespace: { key: value } } ],
-//              filterState: { key: text }, cluster?: { name, total, healthy, degraded } },
+//              filterState: { key: text }, cluster?: { name, total, healthy, degraded }, traced },
 //     clientLeavesAtMs?, bufferLimitBytes }
 //
 // facts.metadata is a list by MetadataSource; its values are what JSON can say.
@@ -536,6 +536,19 @@ template <class Map, class Write> std::string jsonMap(const Map& map, Write&& wr
   return out + '}';
 }
 
+std::string jsonSpan(const FakeSpan& span) {
+  return jsonObject({{"id", jsonText(span.id)},
+                     {"parentId", span.parentId.empty() ? "null" : jsonText(span.parentId)},
+                     {"operation", jsonText(span.operation)},
+                     {"tags", jsonList(span.tags,
+                                       [](const auto& tag) {
+                                         return "[" + jsonText(tag.first) + "," +
+                                                jsonText(tag.second) + "]";
+                                       })},
+                     {"events", jsonList(span.events, jsonText)},
+                     {"sampled", jsonBool(span.sampled)}});
+}
+
 ExchangeFacts readFacts(Reader& reader, const js::Value& value) {
   ExchangeFacts facts;
   reader.eachMember(
@@ -583,6 +596,7 @@ ExchangeFacts readFacts(Reader& reader, const js::Value& value) {
     facts.cluster = reader.text(reader.member(cluster, "name"), "facts.cluster.name");
     facts.hosts = {count("total"), count("healthy"), count("degraded")};
   }
+  facts.traced = reader.boolean(reader.member(value, "traced"), "facts.traced");
   return facts;
 }
 
@@ -706,6 +720,7 @@ uint8_t* fairlead_exchange(uint32_t handle, const char* request, size_t length) 
                                                             return jsonMap(values, jsonMetadata);
                                                           })},
                                      {"filterState", jsonMap(result.facts.filterState, jsonText)},
+                                     {"spans", jsonList(result.spans, jsonSpan)},
                                      {"upstreamHost", result.upstreamHost
                                                           ? jsonText(*result.upstreamHost)
                                                           : "null"},

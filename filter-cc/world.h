@@ -22,6 +22,7 @@ JSValue defineMetadata(Runtime& runtime);
 JSValue defineFilterState(Runtime& runtime);
 JSValue defineRoute(Runtime& runtime);
 JSValue defineCluster(Runtime& runtime);
+JSValue defineSpan(Runtime& runtime);
 JSValue defineChunk(Runtime& runtime);
 JSValue definePairIterator(Runtime& runtime);
 JSValue defineURL(Runtime& runtime);

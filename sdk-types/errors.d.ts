@@ -66,6 +66,7 @@ export type HostErrorCode =
   | 'E_METADATA_VALUE'
   | 'E_METADATA_LIMIT'
   | 'E_FILTER_STATE'
+  | 'E_SPAN_LIMIT'
   | 'E_UPSTREAM_HOST'
   | 'E_ENVOY_RELEASE'
   | 'E_CLUSTER_HEADER'

@@ -30,6 +30,7 @@ export type { Context, Environment, Filter, HookResult } from './stream.js';
 export type { Attributes, Connection, LocalReplyResult, TimingResult } from './facts.js';
 export type { FilterState, Metadata, MetadataValueInit, MetadataValueResult, TypedMetadataResult } from './metadata.js';
 export type { Cluster, HostsResult, Route, UpstreamHostOptions } from './routing.js';
+export type { Span } from './tracing.js';
 export type { Chunk, ChunkResult } from './body.js';
 export { sleep } from './timers.js';
 export { once } from './once.js';

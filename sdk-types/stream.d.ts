@@ -4,6 +4,7 @@
 import type { Attributes, Connection, LocalReplyResult, TimingResult } from './facts.js';
 import type { FilterState, Metadata } from './metadata.js';
 import type { Cluster, Route, UpstreamHostOptions } from './routing.js';
+import type { Span } from './tracing.js';
 
 import type { Chunk, ChunkResult } from './body.js';
 
@@ -236,6 +237,17 @@ export interface Context<Config = unknown, State extends object = Record<string,
    * @throws E_DEAD_HANDLE after the stream
    */
   readonly cluster: Cluster;
+
+  /**
+   * The span that Envoy's tracer has made for the exchange. Without a tracer it has no ids, and does nothing.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * ctx.span.setTag("tenant", request.headers.get("x-tenant") ?? "none");
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly span: Span;
 
   /**
    * Has Envoy choose the route anew, by the request as it is now.

@@ -38,6 +38,13 @@ ctx.filterState.set('key', 5);
 is<typeof ctx.route.name, string | undefined>(true);
 is<ReturnType<typeof ctx.cluster.hosts>, HostsResult | undefined>(true);
 ctx.setUpstreamHost('10.0.0.1:80', { strict: true });
+is<typeof ctx.span.traceId, string | undefined>(true);
+ctx.span.setTag('count', 3);
+ctx.span.sampled = false;
+// fails TS2345: Argument of type 'null' is not assignable
+ctx.span.setTag('count', null);
+// fails TS2540: Cannot assign to 'spanId'
+ctx.span.spawnChild('a').spanId = 'b';
 // fails TS2561: 'strickt' does not exist
 ctx.setUpstreamHost('10.0.0.1:80', { strickt: true });
 request.cluster = 'blue';

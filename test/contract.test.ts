@@ -149,6 +149,7 @@ function expectedSurface(): Surface {
     'ctx.filterState': 'FilterState',
     'ctx.route': 'Route',
     'ctx.cluster': 'Cluster',
+    'ctx.span': 'Span',
   };
   const iterating = [...new Set(rows.filter(({ returns }) => returns === 'Iterator').map(({ cls }) => cls))];
   return {

@@ -253,6 +253,16 @@ export const provocations: readonly Provocation[] = [
   { code: 'E_ARGUMENT', member: 'Context.setUpstreamHost', run: 'ctx.setUpstreamHost("127.0.0.1:80", true);' },
   { code: 'E_WRONG_PHASE', member: 'Context.clearRouteCache', hook: 'onResponse', run: 'ctx.clearRouteCache();' },
   { code: 'E_WRONG_PHASE', member: 'Context.setUpstreamHost', hook: 'onLog', run: 'ctx.setUpstreamHost("127.0.0.1:80");' },
+  { code: 'E_DEAD_HANDLE', member: 'Span.setTag', exchanges: twice, run: 'globalThis.kept?.setTag("a", "b"); globalThis.kept = ctx.span;' },
+  { code: 'E_ARGUMENT', member: 'Span.setTag', run: 'ctx.span.setTag("a", {});' },
+  { code: 'E_ARGUMENT', member: 'Span.sampled', run: 'ctx.span.sampled = 1;' },
+  { code: 'E_WRONG_PHASE', member: 'Span.sampled', hook: 'onLog', run: 'ctx.span.sampled = true;' },
+  { code: 'E_WRONG_PHASE', member: 'Span.spawnChild', hook: 'onLog', run: 'ctx.span.spawnChild("a");' },
+  { code: 'E_SPAN_LIMIT', member: 'Span.setTag', run: 'ctx.span.setTag("a", "b".repeat(65_536));' },
+  { code: 'E_SPAN_LIMIT', member: 'Span.log', run: 'for (let i = 0; i < 3; i++) ctx.span.log("b".repeat(30_000));' },
+  { code: 'E_SPAN_LIMIT', member: 'Span.setOperation', run: 'ctx.span.setOperation("b".repeat(65_536));' },
+  { code: 'E_SPAN_LIMIT', member: 'Span.setBaggage', run: 'ctx.span.setBaggage("a", "b".repeat(65_536));' },
+  { code: 'E_SPAN_LIMIT', member: 'Span.spawnChild', run: 'for (let i = 0; i < 64; i++) ctx.span.spawnChild("a");' },
   { code: 'E_CLUSTER_HEADER', member: 'Request.cluster', run: 'request.cluster = "a";' },
 
   // Cryptography

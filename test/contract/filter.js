@@ -32,6 +32,7 @@ export default fairlead.defineFilter({
         'ctx.filterState': ctx.filterState,
         'ctx.route': ctx.route,
         'ctx.cluster': ctx.cluster,
+        'ctx.span': ctx.span,
         'crypto.subtle': crypto.subtle,
         'request.headers': ctx.request.headers,
         'response.headers': response.headers,
