@@ -85,6 +85,53 @@ export const facts: readonly Case[] = [
     log: ['info /own null', 'info / null'],
   },
   {
+    title: 'without a tracer a span has no ids and does nothing (F091)',
+    hooks: `async onRequest(request, { span }) {
+      const child = span.spawnChild("a");
+      child.setTag("b", 1); child.log("c"); child.finish(); child.finish(); child.setOperation("d");
+      span.sampled = true; span.setBaggage("e", "f"); span.finish();
+      await fetch("http://auth/", { headers: { traceparent: "own" } });
+      console.info(JSON.stringify([span, child].map((s) => [s.traceId, s.spanId, s.sampled, s.getBaggage("e")].map((value) => value ?? null))));
+    }`,
+    more: { clusters: ['auth'] },
+    exchanges: [
+      {
+        clusters: { auth: [{ status: 200 }] },
+        want: { client: ok, callouts: [{ cluster: 'auth', headers: { traceparent: 'own', b3: null } }] },
+      },
+    ],
+    log: ['info [[null,null,null,null],[null,null,null,null]]'],
+  },
+  {
+    title: 'with a tracer spans have ids, children of their own, and calls carry those of the trace (F091)',
+    hooks: `async onRequest(request, { span }) {
+      const child = span.spawnChild("a");
+      const shapes = [span.traceId, span.spanId, child.spanId].map((id) => /^[0-9a-f]{16,32}$/.test(id));
+      request.headers.set("x-shapes", [...shapes, child.traceId === span.traceId, child.spanId !== span.spanId].join());
+      child.finish();
+      request.headers.set("x-after", [child.spanId, child.traceId, span.getBaggage("a")].map((value) => value ?? "none").join());
+      const sampled = [span.sampled];
+      span.sampled = false;
+      sampled.push(span.sampled, span.spawnChild("b").sampled);
+      request.headers.set("x-sampled", sampled.map((value) => value ?? "none").join());
+      await fetch("http://auth/", { headers: { b3: "own", "x-b3-sampled": "1", "x-b3-traceid": "own" } });
+    }`,
+    more: { clusters: ['auth'] },
+    exchanges: [
+      {
+        facts: { traced: true },
+        clusters: { auth: [{ status: 200 }] },
+        want: {
+          client: ok,
+          upstream: {
+            headers: { 'x-shapes': 'true,true,true,true,true', 'x-after': 'none,none,none', 'x-sampled': 'none,false,false' },
+          },
+          callouts: [{ cluster: 'auth', headers: { traceparent: '00-TRACE-SPAN-00', b3: 'TRACE-SPAN-0', 'x-b3-sampled': null, 'x-b3-traceid': null } }],
+        },
+      },
+    ],
+  },
+  {
     title: 'parts of an exchange that is over are dead (F081)',
     hooks: `onRequest(request, ctx) {
       const codes = [];

@@ -77,13 +77,18 @@ const ambient = new Set([
   ...['x-forwarded-for', 'x-envoy-upstream-service-time', 'host'],
 ]);
 
+/** Ids of traces and spans are random, and those of traces long or short. */
+function withoutIds(value: string): string {
+  return value.replace(/\b([0-9a-f]{32}|[0-9a-f]{16})-[0-9a-f]{16}\b/, 'TRACE-SPAN');
+}
+
 function plain(headers: HeaderLines): HeaderLines {
   return (
     headers
       .filter(([name]) => !name.startsWith(':') && !ambient.has(name))
       // HTTP/1 gives it to a message without a body that has none.
       .filter(([name, value]) => name !== 'content-length' || value !== '0')
-      .map(([name, value]) => [name, value])
+      .map(([name, value]) => [name, name === 'traceparent' || name === 'b3' ? withoutIds(value) : value])
   );
 }
 
@@ -179,7 +184,8 @@ export async function runInEnvoy(scripts: readonly Script[]): Promise<Result[]> 
         method: received.method,
         path: received.path,
         host: headers.get('host') ?? headers.get(':authority'),
-        headers: plain(headers.pairs),
+        // By which Envoy's router hands a trace on.
+        headers: plain(headers.pairs).filter(([name]) => name !== 'traceparent' && name !== 'tracestate'),
         body: bodyLength > longestBody ? `${bodyLength} bytes ${bodySha256}` : textOf(body),
         trailers: trailers.pairs,
       };
@@ -253,12 +259,22 @@ async function delay(ms: number | undefined): Promise<void> {
   if (ms !== undefined && ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
 }
 
+/** Nobody gets its spans: without a request id Envoy samples none. */
+const tracer: JsonObject = {
+  name: 'envoy.tracers.opentelemetry',
+  typed_config: {
+    '@type': 'type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig',
+    http_service: { http_uri: { uri: 'http://closed/v1/traces', cluster: 'closed', timeout: '1s' } },
+  },
+};
+
 /** The listener of a script. */
 function trafficOf({ filter, exchanges, http2 = false }: Script, name: string): TrafficOptions {
   const { filterName: _, inline, bytecode, ...keys } = filter;
   const config = { ...keys, ...(inline !== undefined && { inline }) } as JsonObject;
   if (bytecode !== undefined) config['bytecode'] = Buffer.from(bytecode).toString('base64');
-  const { name: routeName, metadata } = exchanges[0]?.facts?.route ?? {};
+  const { route: described, traced } = exchanges[0]?.facts ?? {};
+  const { name: routeName, metadata } = described ?? {};
   const route: JsonObject = {
     ...(routeName !== undefined && { name: routeName }),
     ...(metadata !== undefined && { metadata: { filter_metadata: metadata as JsonObject } }),
@@ -275,7 +291,7 @@ function trafficOf({ filter, exchanges, http2 = false }: Script, name: string): 
   return {
     filters: [...(reply?.kind === 'earlierReply' ? [lua(answering)] : []), fairlead(config, name)],
     routes: [reply?.kind === 'localReply' ? directRoute('/', reply.status, body) : route],
-    connectionManager: { generate_request_id: false },
+    connectionManager: { generate_request_id: false, ...(traced === true && { tracing: { provider: tracer } }) },
     suppressEnvoyHeaders: true,
   };
 }
