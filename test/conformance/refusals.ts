@@ -36,7 +36,7 @@ export const refusals: readonly Refusal[] = [
   inline('export default {\n  onRequest( }', 'E_SCRIPT_SYNTAX', 2, 14),
   inline('let a = 1;\nlet a = 2;', 'E_SCRIPT_SYNTAX', 2, 7),
   inline('import a from "left-pad";\nexport default {};', 'E_SCRIPT_IMPORT', 1, 16),
-  inline('import { every } from "fairlead";\nexport default {};', 'E_SCRIPT_IMPORT', 1, 10),
+  inline('import { cron } from "fairlead";\nexport default {};', 'E_SCRIPT_IMPORT', 1, 10),
   inline('const a = 1;\nthrow new Error("top");', 'E_SCRIPT_THROW', 2, 11),
   inline('\n  null.x;', 'E_SCRIPT_THROW', 2, 3),
   inline('const a = 1;', 'E_SCRIPT_EXPORT', 1, 1),
