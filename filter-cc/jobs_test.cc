@@ -123,7 +123,7 @@ TEST_F(JobsTest, AFailureIsLoggedWithItsPlaceAndTheNextRunComes) {
 }
 
 TEST_F(JobsTest, LimitsAreThoseOfAStream) {
-  // F097, F069
+  // F097
   const auto config = started("every(3, () => { shared.incr('endless'); for (;;); });\n"
                               "every(3, async () => { shared.incr('silent'); await new Promise(() => {}) });",
                               R"(, "limits": {"wait_ms": 500})");

@@ -69,7 +69,7 @@ export interface Result {
 }
 
 /** A body beyond this is told by its length and its hash: upstreams keep no more of it. */
-const longestBody = 65_536;
+const longestBody = 131_072;
 
 /** What Envoy adds to a message or takes from it on the wire. */
 const ambient = new Set([

@@ -156,7 +156,7 @@ export class Exchange {
   }
 }
 
-const keptBodyBytes = 65_536;
+const keptBodyBytes = 131_072;
 
 /** An HTTP server on a free port of 127.0.0.1 that remembers what it was asked. */
 export interface Upstream {
