@@ -468,7 +468,7 @@ js::Value Stream::takePiece(uint32_t fetchId, std::span<const uint8_t> piece) {
     return {};
   outgoing->unsent.append(reinterpret_cast<const char*>(piece.data()), piece.size());
   runtime_->recordAction(*this);
-  if (outgoing->unsent.size() < kMaxUnsentBytes && (fetchId != 0 || !clientFull_))
+  if (outgoing->unsent.size() < kMaxUnsentBytes && (fetchId != 0 || clientFull_ == 0))
     return {};
   outgoing->room = js::newPromise(runtime_->ctx());
   return outgoing->room.dup();
@@ -541,7 +541,7 @@ void Stream::actOnReply() {
     host_.sendResponseHeaders(fields, false);
   }
   // Sending can end the stream, and with it the reply; or bring more.
-  const auto goesOn = [&] { return !ended_ && !failed_ && !reply.sent && !clientFull_; };
+  const auto goesOn = [&] { return !ended_ && !failed_ && !reply.sent && clientFull_ == 0; };
   while (goesOn() && reply.sentAtOnceBytes < kMaxSentAtOnceBytes &&
          (reply.complete || !reply.unsent.empty())) {
     const std::string piece = std::exchange(reply.unsent, {});
@@ -561,9 +561,12 @@ void Stream::actOnReply() {
 }
 
 void Stream::onClientFull(bool full) {
-  clientFull_ = full;
+  if (full)
+    ++clientFull_;
+  else if (clientFull_ != 0)
+    --clientFull_;
   // Envoy crashes when the stream ends inside of this event: on with it in one of its own.
-  if (!full && replyGoesOn()) {
+  if (clientFull_ == 0 && replyGoesOn()) {
     rare_->clientAsks = true;
     armWake();
   }

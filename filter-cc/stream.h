@@ -551,7 +551,8 @@ private:
   bool failed_ = false;
   bool ended_ = false;
   bool actingOnFetches_ = false;
-  bool clientFull_ = false;
+  /** How many of its buffers, the stream's and the connection's, are full. */
+  uint32_t clientFull_ = 0;
   uint64_t cpuUsedNs_ = 0;
   uint64_t wakeAtNs_ = 0;
   const Runtime::Settings* settings_ = nullptr;
