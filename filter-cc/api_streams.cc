@@ -17,13 +17,7 @@ namespace fairlead {
 namespace {
 
 js::Value callExport(Runtime& runtime, const char* name, std::span<JSValueConst> arguments) {
-  JSContext* ctx = runtime.ctx();
-  JSValueConst exports = runtime.builtin(Builtin::Streams);
-  if (JS_IsException(exports))
-    return {ctx, JS_EXCEPTION};
-  const js::Value function(ctx, JS_GetPropertyStr(ctx, exports, name));
-  return {ctx, JS_Call(ctx, function.get(), JS_UNDEFINED, static_cast<int>(arguments.size()),
-                       arguments.data())};
+  return runtime.callBuiltin(Builtin::Streams, name, arguments);
 }
 
 js::Value callExport(Runtime& runtime, const char* name, JSValueConst argument) {

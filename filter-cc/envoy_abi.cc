@@ -90,6 +90,35 @@ private:
   std::set<const void*> configs_;
 };
 
+using MetricUpdate = int(void* envoy, size_t id, ModuleBuffer* labels, size_t count, uint64_t value);
+
+/** The callbacks for metrics, those of a stream or those of a config. */
+struct MetricUpdates {
+  MetricUpdate* incrementCounter;
+  MetricUpdate* incrementGauge;
+  MetricUpdate* decrementGauge;
+  MetricUpdate* setGauge;
+  MetricUpdate* recordHistogram;
+};
+
+void changeMetric(const MetricUpdates& updates, void* envoy, MetricKind kind, MetricChange change,
+                  size_t id, std::span<const std::string_view> labels, uint64_t value) {
+  std::vector<ModuleBuffer> values = toModule(labels);
+  const auto updateOf = [&] {
+    switch (change) {
+    case MetricChange::Add:
+      return kind == MetricKind::Counter ? updates.incrementCounter : updates.incrementGauge;
+    case MetricChange::Subtract:
+      return updates.decrementGauge;
+    case MetricChange::Set:
+      return updates.setGauge;
+    default:
+      return updates.recordHistogram;
+    }
+  };
+  updateOf()(envoy, id, values.data(), values.size(), value);
+}
+
 class EnvoyJob final : public HostJob {
 public:
   /** `number`: the job's in its config. */
@@ -129,20 +158,12 @@ public:
     // All five came together.
     if (envoy_dynamic_module_callback_http_filter_config_increment_counter == nullptr)
       return false;
-    std::vector<ModuleBuffer> values = toModule(labels);
-    const auto update = [&](auto* function) {
-      function(envoy_, metricId, values.data(), values.size(), value);
-    };
-    if (kind == MetricKind::Counter)
-      update(envoy_dynamic_module_callback_http_filter_config_increment_counter);
-    else if (kind == MetricKind::Histogram)
-      update(envoy_dynamic_module_callback_http_filter_config_record_histogram_value);
-    else if (change == MetricChange::Add)
-      update(envoy_dynamic_module_callback_http_filter_config_increment_gauge);
-    else if (change == MetricChange::Subtract)
-      update(envoy_dynamic_module_callback_http_filter_config_decrement_gauge);
-    else
-      update(envoy_dynamic_module_callback_http_filter_config_set_gauge);
+    changeMetric({envoy_dynamic_module_callback_http_filter_config_increment_counter,
+                  envoy_dynamic_module_callback_http_filter_config_increment_gauge,
+                  envoy_dynamic_module_callback_http_filter_config_decrement_gauge,
+                  envoy_dynamic_module_callback_http_filter_config_set_gauge,
+                  envoy_dynamic_module_callback_http_filter_config_record_histogram_value},
+                 envoy_, kind, change, metricId, labels, value);
     return true;
   }
 
@@ -694,26 +715,12 @@ public:
                     std::span<const std::string_view> labels, uint64_t value) override {
     if (envoy_ == nullptr)
       return false;
-    std::vector<ModuleBuffer> values = toModule(labels);
-    const auto update = [&](auto* function) {
-      function(envoy_, metricId, values.data(), values.size(), value);
-    };
-    switch (change) {
-    case MetricChange::Add:
-      update(kind == MetricKind::Counter
-                 ? envoy_dynamic_module_callback_http_filter_increment_counter
-                 : envoy_dynamic_module_callback_http_filter_increment_gauge);
-      break;
-    case MetricChange::Subtract:
-      update(envoy_dynamic_module_callback_http_filter_decrement_gauge);
-      break;
-    case MetricChange::Set:
-      update(envoy_dynamic_module_callback_http_filter_set_gauge);
-      break;
-    case MetricChange::Record:
-      update(envoy_dynamic_module_callback_http_filter_record_histogram_value);
-      break;
-    }
+    changeMetric({envoy_dynamic_module_callback_http_filter_increment_counter,
+                  envoy_dynamic_module_callback_http_filter_increment_gauge,
+                  envoy_dynamic_module_callback_http_filter_decrement_gauge,
+                  envoy_dynamic_module_callback_http_filter_set_gauge,
+                  envoy_dynamic_module_callback_http_filter_record_histogram_value},
+                 envoy_, kind, change, metricId, labels, value);
     return true;
   }
 

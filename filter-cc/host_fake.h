@@ -412,7 +412,7 @@ public:
   void requestData(std::string bytes, bool endStream = false);
   void requestTrailers(const HeaderList& trailers);
   void clientLeaves();
-  /** The client reads no more for now, or again: what is sent meanwhile is held. */
+  /** One of its buffers is full, or has room again: what is sent meanwhile is held. */
   void clientPauses(bool pauses);
 
   /** Lets the client leave if its time has come; false when it is gone. */

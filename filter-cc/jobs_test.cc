@@ -148,6 +148,20 @@ TEST_F(JobsTest, WhateverTheyGiveBackIsNoAnswer) {
   EXPECT_EQ(logged(""), 0U);
 }
 
+TEST_F(JobsTest, AreNoExchangeForTheHooksOfTheFilter) {
+  // F097
+  auto config = FilterConfig::create("test",
+                                     "import { every, shared } from 'fairlead';"
+                                     "every(1, () => { shared.incr('begun') });"
+                                     "export default { onRequest() { shared.incr('hooks') },"
+                                     " onLog() { shared.incr('hooks') } };",
+                                     &envoy_);
+  ASSERT_TRUE(config);
+  envoy_.advance(1'000);
+  EXPECT_EQ(shared(**config, "begun"), "2");
+  EXPECT_EQ(shared(**config, "hooks"), "nothing");
+}
+
 TEST_F(JobsTest, EndWithTheirConfig) {
   // F097
   envoy_.setCluster("keys", [](const CalloutRequest&) { return CalloutAnswer::silent(); });

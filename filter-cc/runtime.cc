@@ -757,6 +757,16 @@ JSValueConst Runtime::builtin(Builtin builtin) {
   return exports.get();
 }
 
+js::Value Runtime::callBuiltin(Builtin builtin, const char* name,
+                               std::span<JSValueConst> arguments) {
+  JSValueConst exports = this->builtin(builtin);
+  if (JS_IsException(exports))
+    return {ctx(), JS_EXCEPTION};
+  const js::Value function(ctx(), JS_GetPropertyStr(ctx(), exports, name));
+  return {ctx(), JS_Call(ctx(), function.get(), JS_UNDEFINED, static_cast<int>(arguments.size()),
+                         arguments.data())};
+}
+
 js::Value Runtime::lend(HostClass cls, NativeData& data) {
   std::vector<js::Value>& spare = spare_[static_cast<size_t>(cls)];
   if (spare.empty()) {

@@ -151,6 +151,8 @@ public:
   }
   /** The exports of a builtin, loaded on first use; an exception when memory runs out. */
   JSValueConst builtin(Builtin builtin);
+  /** Calls one of its exports. */
+  js::Value callBuiltin(Builtin builtin, const char* name, std::span<JSValueConst> arguments);
   /** Whether a script has touched it yet. */
   bool hasBuiltin(Builtin builtin) const {
     return !builtins_[static_cast<size_t>(builtin)].isUndefined();

@@ -831,7 +831,7 @@ void Stream::onComplete() {
     host_.wakeAt(0);
   if (runtime_ != nullptr && !runtime_->dead())
     abortPending();
-  if (config_.script->hasHook(Hook::OnLog))
+  if (config_.script->hasHook(Hook::OnLog) && phase_ != phase::Job)
     runLogHook();
   if (runtime_ != nullptr && runtime_->isLastStream())
     runtime_->report(*this);

@@ -155,6 +155,28 @@ TEST_P(StreamsTest, AClientThatReadsNoMoreHoldsTheProducerUp) {
   EXPECT_GT(exchange.atClient().body.size(), sent + held);
 }
 
+TEST_P(StreamsTest, WaitsUntilNoneOfTheClientsBuffersIsFull) {
+  // F025, F018
+  load(R"(return new Response((async function* () {
+    const piece = "x".repeat(16384);
+    for (let i = 0; i < 1000; i++) { yield piece; await sleep(1); }
+  })());)",
+       "");
+  Exchange exchange(envoy_, *config_);
+  exchange.requestHeaders(request());
+  // Of the stream, and of its connection.
+  exchange.clientPauses(true);
+  exchange.clientPauses(true);
+  const size_t sent = exchange.atClient().body.size();
+  exchange.clientPauses(false);
+  envoy_.advance(100);
+  EXPECT_EQ(exchange.atClient().body.size(), sent);
+  exchange.clientPauses(false);
+  envoy_.advance(100);
+  EXPECT_GT(exchange.atClient().body.size(), sent);
+  exchange.clientLeaves();
+}
+
 TEST_P(StreamsTest, AProducerWithoutAwaitIsHeldUpToo) {
   // F025
   load(R"(const piece = "x".repeat(65536);
