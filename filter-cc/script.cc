@@ -47,6 +47,7 @@ constexpr ContractRow kContractRows[] = {
 #define HOST_facts
 #define HOST_metadata
 #define HOST_routing
+#define HOST_tracing
 #define HOST_fetch
 #define HOST_timers
 #define HOST_once

@@ -99,12 +99,15 @@ SharedStore::Shard& SharedStore::shardOf(std::string_view key) {
   return shards_[hash >> kShift];
 }
 
+bool SharedStore::isOver(const Entry& entry) {
+  return entry.expiresNs != 0 && entry.expiresNs <= host::monotonicNs();
+}
+
 SharedStore::Entry* SharedStore::find(Shard& shard, std::string_view key) {
   const auto found = shard.byKey.find(key);
   if (found == shard.byKey.end())
     return nullptr;
-  Entry& entry = *found->second;
-  return entry.expiresNs != 0 && entry.expiresNs <= host::monotonicNs() ? nullptr : &entry;
+  return isOver(*found->second) ? nullptr : &*found->second;
 }
 
 SharedStore::Entry* SharedStore::take(Shard& shard, std::string_view key) {
@@ -167,8 +170,9 @@ bool SharedStore::evictOldest() {
   // Others may have been here meanwhile: then its oldest is a newer one, or there is none.
   const WriteLock lock(stripesOf(*oldest));
   if (!oldest->entries.empty()) {
-    remove(*oldest, std::prev(oldest->entries.end()));
-    ++oldest->evictions;
+    const auto last = std::prev(oldest->entries.end());
+    oldest->evictions += isOver(*last) ? 0 : 1;
+    remove(*oldest, last);
   }
   return true;
 }

@@ -132,6 +132,7 @@ private:
   class WriteLock;
 
   Shard& shardOf(std::string_view key);
+  static bool isOver(const Entry& entry);
   /** Null: there is none, or its time is over. Requires: a lock. */
   static Entry* find(Shard& shard, std::string_view key);
   void touch(Entry& entry) const;

@@ -165,6 +165,22 @@ TEST(SharedStoreTest, WhatWasUsedLongestAgoMakesRoomForOthers) {
   EXPECT_FALSE(store.set("a", text(""), 0));
 }
 
+TEST(SharedStoreTest, WhatMakesRoomWhenItsTimeIsOverIsNoEviction) {
+  // F094, F088
+  FakeEnvoy envoy;
+  SharedStore store(4);
+  store.setLimit(2 * (SharedStore::kEntryBytes + 2));
+  EXPECT_TRUE(store.set("a", text("1"), 10 * kNsPerMs));
+  EXPECT_TRUE(store.set("b", text("1"), 20 * kNsPerMs));
+  envoy.advance(10);
+  EXPECT_EQ(read(store, "a"), std::nullopt);
+  EXPECT_TRUE(store.set("c", text("1"), 0));
+  EXPECT_EQ(store.takeCounts().evictions, 0U);
+  EXPECT_EQ(read(store, "b"), "1");
+  EXPECT_TRUE(store.set("d", text("1"), 0));
+  EXPECT_EQ(store.takeCounts().evictions, 1U);
+}
+
 TEST(SharedStoreTest, IsOneForAllOfAName) {
   // F095
   const auto first = SharedStore::of("one");

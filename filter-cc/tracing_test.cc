@@ -184,6 +184,8 @@ TEST_F(TracingTest, AScriptWithoutFetchOrSpanAsksNothingOfTheTracerF091) {
 
 TEST_F(TracingTest, WithoutATracerAFetchAsksForASpanOnceF091) {
   load("async onRequest() { await fetch('http://auth/'); }");
+  // One that fails is logged, with the ids of a trace.
+  envoy_.setCluster("auth", [](const CalloutRequest&) { return CalloutAnswer::of(200, ""); });
   Exchange exchange(envoy_, *config_);
   exchange.requestHeaders(plan().request.headers);
   EXPECT_EQ(exchange.count(HostCall::Tracing), 1U);
