@@ -3,17 +3,18 @@
 
 // The Web's own classes inside a filter, in a real Envoy and in the emulator. The cases are in webapi/, one file a stem.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Emulator } from '../bundler/emulator.ts';
 import { build } from '../bundler/index.ts';
+import { paths } from '../bundler/toolchain/paths.ts';
 import { fairlead, request, startEnvoy, type Envoy } from './harness.ts';
 
 // All cases of a file run in one hook.
-const limits = { cpu_ms: 10_000, stream_cpu_ms: 10_000, memory_mb: 64 };
+const limits = { cpu_ms: 10_000, stream_cpu_ms: 10_000, memory_mb: 64, body_kb: 512 };
 
 let folder: string;
 let bytecode: Uint8Array;
@@ -63,6 +64,34 @@ for (const { file, title, rows, atLeast } of stems) {
     await emulator.close();
     expect(client?.status).toBe(200);
     expectAllChecked(JSON.parse(client?.text() ?? ''), atLeast);
+  });
+}
+
+/**
+ * The Web platform tests' data on URLs, of 2023: how many cases each file has at least, and those that the standard has
+ * changed since: ASCII domains with xn-- labels that stand for nothing pass, `^` in a path and the last space of an opaque
+ * path are encoded.
+ */
+const urlData = [
+  { file: 'urltestdata', form: 'urltestdata', atLeast: 800, changed: { named: /xn--|\^/i, count: 10 } },
+  { file: 'setters_tests', form: 'setters_tests', atLeast: 250, changed: { named: /xn--|\^|space/, count: 11 } },
+  { file: 'toascii', form: 'toascii', atLeast: 35, changed: { named: /^$/, count: 0 } },
+  { file: 'IdnaTestV2', form: 'toascii', atLeast: 1700, changed: { named: /^$/, count: 0 } },
+];
+
+for (const { file, form, atLeast, changed } of urlData) {
+  test(`URL does what ${file}.json of the Web platform tests says, in Envoy and in the emulator (W04, F101, F112)`, async () => {
+    const body = await readFile(join(paths.thirdParty, 'wpt-url', `${file}.json`));
+    const answer = await request(envoy, `/url-data/${form}`, { body });
+    const emulator = await Emulator.load();
+    const filter = await emulator.filter({ bytecode, limits });
+    const { client } = await filter.exchange({ request: { method: 'POST', path: `/url-data/${form}`, body } });
+    await emulator.close();
+    for (const { count, failures } of [answer.json(), JSON.parse(client?.text() ?? '')]) {
+      expect(failures.filter(({ name }: { name: string[] }) => !changed.named.test(name.join(' ')))).toEqual([]);
+      expect(failures).toHaveLength(changed.count);
+      expect(count).toBeGreaterThan(atLeast);
+    }
   });
 }
 

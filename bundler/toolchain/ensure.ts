@@ -30,12 +30,15 @@ export interface Wanted {
   readonly asan?: boolean;
   /** build/tsan/fairlead_tests; as asan. */
   readonly tsan?: boolean;
+  /** build/third-party/wpt-url: the Web platform tests' data on URLs. */
+  readonly testData?: boolean;
   /** True: an Envoy to run, the pinned one unless ENVOY_BIN names another. Versions: those pinned releases. */
   readonly envoy?: boolean | readonly string[];
 }
 
 const sourcePins = ['quickjs-ng', 'ada', 'boringssl', 'pycryptodome'];
 const toolPins = ['zig', 'cmake', 'ninja'];
+const testDataPins = ['wpt-url'];
 
 const allPresets = ['release', 'wasm', 'asan', 'tsan'] as const;
 type Preset = (typeof allPresets)[number];
@@ -54,7 +57,12 @@ export async function ensure(wanted: Wanted): Promise<void> {
   const sources = builds || wanted.sources === true;
   const unlock = await lock();
   try {
-    await fetchAll([...(builds ? toolPins : []), ...(sources ? sourcePins : []), ...envoyPins(wanted.envoy)]);
+    await fetchAll([
+      ...(builds ? toolPins : []),
+      ...(sources ? sourcePins : []),
+      ...(wanted.testData ? testDataPins : []),
+      ...envoyPins(wanted.envoy),
+    ]);
     if (sources) {
       prepareEngine();
       await bundleBuiltins();

@@ -63,7 +63,7 @@ export async function runTests(vitestArgs: readonly string[], env: Readonly<Reco
   const ownEnvoy = Boolean(process.env['ENVOY_BIN']);
   const envoy = defaultRelease || ownEnvoy ? true : envoyVersions;
   const sanitized = hasCompiler && !onlyVitest;
-  await ensure({ release: true, wasm: true, bench: true, faults: true, asan: sanitized, tsan: sanitized, envoy });
+  await ensure({ release: true, wasm: true, bench: true, faults: true, asan: sanitized, tsan: sanitized, testData: true, envoy });
   if (!onlyVitest) {
     for (const unitTests of hasCompiler ? unitTestRuns : []) add(await runUnitTests(unitTests));
     for (const project of typeScriptProjects()) add(await checkTypes(project));

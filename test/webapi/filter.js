@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 
-// Answers /url, /encoding and so on with what came of the cases in the file of that name.
+// Answers /url, /encoding and so on with what came of the cases in the file of that name; /url-data/FORM with what came of
+// those in the body.
 
 import { defineFilter } from 'fairlead';
 import { runAll } from './checks.js';
@@ -10,11 +11,14 @@ import { crypto_ } from './crypto.js';
 import { encoding } from './encoding.js';
 import { streams } from './streams.js';
 import { url } from './url.js';
+import { urlData } from './url-data.js';
 
 const files = { clone, crypto: crypto_, encoding, streams, url };
 
 export default defineFilter({
   async onRequest(request) {
-    return Response.json(await runAll(files[request.path.slice(1)]));
+    const [, file, form] = request.path.split('/');
+    if (file === 'url-data') return Response.json(urlData(form, await request.json()));
+    return Response.json(await runAll(files[file]));
   },
 });
