@@ -80,7 +80,21 @@ size_t skipAscii(std::string_view text, size_t at) {
 
 /** Where well-formed UTF-8 ends, from `at` on. */
 size_t skipWellFormed(std::string_view text, size_t at) {
+  const auto byteAt = [&](size_t index) { return static_cast<uint8_t>(text[index]); };
+  const auto continues = [&](size_t index) { return (byteAt(index) & 0xC0) == 0x80; };
   for (at = skipAscii(text, at); at < text.size(); at = skipAscii(text, at)) {
+    // Most letters of most alphabets, which come one after the other.
+    while (at + 3 <= text.size()) {
+      const uint8_t lead = byteAt(at);
+      if (lead >= 0xC2 && lead <= 0xDF && continues(at + 1))
+        at += 2;
+      else if (lead > 0xE0 && lead <= 0xEF && lead != 0xED && continues(at + 1) && continues(at + 2))
+        at += 3;
+      else
+        break;
+    }
+    if (at == text.size() || byteAt(at) < 0x80)
+      continue;
     const Sequence sequence = sequenceAt(text, at);
     if (sequence.kind != Sequence::Kind::WellFormed)
       break;
