@@ -3,7 +3,7 @@
 
 import { expect, it } from 'vitest';
 
-import { cppResult, cppTests, promisedRows, rowsIn, tableOfRows, type TestResult } from './rows.ts';
+import { coveragePage, cppResult, cppTests, promisedRows, rowsIn, tableOfRows, type TestResult } from './rows.ts';
 
 const passed = (title: string, file = 'a.test.ts'): TestResult => ({ file, title, passed: true });
 const failed = (title: string, file = 'a.test.ts'): TestResult => ({ file, title, passed: false });
@@ -52,4 +52,11 @@ it('finds rows without a test, with a failed one, promised twice, and tests of n
     'F002 is shown by no test',
     "a.test.ts: 'two (F009)' names F009, which docs/features.md does not have",
   ]);
+});
+
+it('writes a page of the rows with links to the files that show them, each file once', () => {
+  const results = [passed('one (F001)'), passed('two (F001, F002)'), passed('three (F001)', 'test/b.test.ts')];
+  expect(coveragePage(['F001', 'F002'], results)).toContain(
+    '| F001 | [a.test.ts](../a.test.ts) [test/b.test.ts](../test/b.test.ts) |\n| F002 | [a.test.ts](../a.test.ts) |\n',
+  );
 });

@@ -47,6 +47,21 @@ export function cppResult(printed: string, passed: boolean, tests: readonly CppT
   return { file: test?.file ?? '', title: `${name ?? printed} (${test?.rows.join(', ') ?? ''})`, passed };
 }
 
+/** The rows as docs/coverage.md shows them: where each is shown, without what every new test would change. */
+export function coveragePage(promised: readonly string[], results: readonly TestResult[]): string {
+  const filesOf = (id: string): string[] =>
+    [...new Set(results.filter(({ title }) => rowsIn(title).includes(id)).map(({ file }) => file))].sort();
+  const lines = promised.map((id) => `| ${id} | ${filesOf(id).map((file) => `[${file}](../${file})`).join(' ')} |`);
+  return `# Which tests show which row
+
+\`npm test\` writes this page when all tests have passed, and fails when it was another. What a row says, and what of it is missing, is in [features.md](features.md).
+
+| row | shown in |
+|---|---|
+${lines.join('\n')}
+`;
+}
+
 /** A table of the promised rows, each with its tests, and what is wrong with it. */
 export function tableOfRows(promised: readonly string[], results: readonly TestResult[]): { table: string; faults: string[] } {
   const faults: string[] = [];
