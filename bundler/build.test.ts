@@ -107,6 +107,20 @@ describe('F109: what is wrong is told with its place', () => {
     ]);
   });
 
+  test('AsyncLocalStorage is what node:async_hooks has, and all of it (W26)', async () => {
+    const filter = (name: string, module: string): Record<string, string> => ({
+      'filter.js': `import { ${name} as x } from "${module}";\nexport default { onLog() { x; } };\n`,
+    });
+    for (const module of ['node:async_hooks', 'async_hooks']) {
+      const { javascript, manifest } = await bundleOf(filter('AsyncLocalStorage', module), 'filter.js');
+      expect(javascript).toContain('globalThis');
+      expect(manifest.sources).toEqual(['filter.js']);
+      expect(await findingsOf(filter('AsyncResource', module), { entry: 'filter.js' })).toEqual([
+        'filter.js:1:10 E_BUILD_IMPORT No matching export in "fairlead:node:async_hooks" for import "AsyncResource"',
+      ]);
+    }
+  });
+
   test('an import of a module of Node.js deep in a package', async () => {
     const files = {
       'filter.ts': 'import "deep";\nexport default {};\n',

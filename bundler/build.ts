@@ -123,7 +123,7 @@ export async function bundle({ entry, check, shortening, onStep }: BundleOptions
   onStep('bundling');
   const { javascript, sourceMap, inputs, exported, isCommonJs, warnings } = await runEsbuild(file, folder, shortening);
   // Names in brackets are esbuild's own inventions, such as a module that a package wants left out of browsers.
-  const sources = Object.keys(inputs).filter((name) => !/^[(<]/.test(name)).sort();
+  const sources = Object.keys(inputs).filter((name) => !/^([(<]|fairlead:)/.test(name)).sort();
 
   onStep(check ? 'checking types' : 'reading sources');
   // TypeScript takes longer to load than most filters to build: not before esbuild is content.
@@ -199,6 +199,7 @@ async function runEsbuild(file: string, folder: string, shortening: Shortening):
       supported: { using: true, 'regexp-set-notation': true },
       conditions: ['workerd', 'worker', 'edge-light', 'browser'],
       external: ['fairlead'],
+      plugins: [asyncHooks],
       define: { 'process.env.NODE_ENV': '"production"' },
       minifySyntax: shortening !== 'none',
       minifyWhitespace: shortening !== 'none',
@@ -224,6 +225,15 @@ async function runEsbuild(file: string, folder: string, shortening: Shortening):
     warnings: result.warnings.map((message) => fromEsbuild(message, 'warning', folder)),
   };
 }
+
+/** The one module of Node.js of which a filter has a part, as frameworks import it: AsyncLocalStorage. */
+const asyncHooks: esbuild.Plugin = {
+  name: 'node:async_hooks',
+  setup(build) {
+    build.onResolve({ filter: /^(node:)?async_hooks$/ }, () => ({ path: 'node:async_hooks', namespace: 'fairlead' }));
+    build.onLoad({ filter: /.*/, namespace: 'fairlead' }, () => ({ contents: 'export const { AsyncLocalStorage } = globalThis;' }));
+  },
+};
 
 function isBuildFailure(error: unknown): error is esbuild.BuildFailure {
   return error instanceof Error && 'errors' in error && Array.isArray(error.errors);

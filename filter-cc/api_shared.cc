@@ -163,6 +163,95 @@ Outcome<JSValue> shared_keys(Call& call, std::optional<std::string_view> prefix)
   return list;
 }
 
+/** How fast a bucket fills, and what is asked of it; times in microseconds. */
+struct TokenRate {
+  double usPerToken = 0;
+  double burst = 0;
+  double tokens = 1;
+};
+
+/** A member of a rate. False: an exception is pending. */
+bool readRate(const Call& call, JSValueConst rate, const char* name, std::string_view must,
+              double most, double& number) {
+  const js::Value member(call.ctx, JS_GetPropertyStr(call.ctx, rate, name));
+  if (member.isException())
+    return false;
+  if (member.isUndefined() && number > 0)
+    return true;
+  if (JS_ToFloat64(call.ctx, &number, member.get()) < 0)
+    return false;
+  if (number > 0 && number <= most)
+    return true;
+  call.fail(ErrorCode::E_OPTION, {name, must});
+  return false;
+}
+
+std::optional<TokenRate> readTokenRate(const Call& call, JSValueConst given) {
+  TokenRate rate;
+  double perSecond = 0;
+  if (!readRate(call, given, "perSecond", "more than 0, at most 1000000", 1e6, perSecond))
+    return std::nullopt;
+  rate.burst = std::max(1.0, std::ceil(perSecond));
+  if (!readRate(call, given, "burst", "more than 0, at most 1000000000", 1e9, rate.burst) ||
+      !readRate(call, given, "tokens", "more than 0, at most the burst", rate.burst, rate.tokens))
+    return std::nullopt;
+  constexpr double kUsPerSecond = 1e6;
+  rate.usPerToken = kUsPerSecond / perSecond;
+  return rate;
+}
+
+js::Value takeResult(JSContext* ctx, bool taken, double remaining, double retryAfterMs) {
+  js::Value result(ctx, JS_NewObject(ctx));
+  if (result.isException() ||
+      JS_DefinePropertyValueStr(ctx, result.get(), "taken", JS_NewBool(ctx, taken),
+                                JS_PROP_C_W_E) < 0 ||
+      JS_DefinePropertyValueStr(ctx, result.get(), "remaining", JS_NewNumber(ctx, remaining),
+                                JS_PROP_C_W_E) < 0 ||
+      JS_DefinePropertyValueStr(ctx, result.get(), "retryAfterMs",
+                                JS_NewNumber(ctx, retryAfterMs), JS_PROP_C_W_E) < 0)
+    return {ctx, JS_EXCEPTION};
+  return result;
+}
+
+/**
+ * A token bucket, as the generic cell rate algorithm keeps one: a single number, the time at which it
+ * will be full again.
+ */
+Outcome<JSValue> shared_take(Call& call, std::string_view key, JSValueConst given) {
+  constexpr double kNsPerUs = 1e3;
+  constexpr double kUsPerMs = 1e3;
+  const std::optional<TokenRate> rate = readTokenRate(call, given);
+  if (!rate)
+    return Thrown{};
+  SharedStore& store = storeOf(call);
+  const double fillUs = rate->burst * rate->usPerToken;
+  for (;;) {
+    const std::optional<SharedValue> before = store.get(key);
+    if (before && before->kind != Kind::Number)
+      return call.fail(ErrorCode::E_SHARED_TYPE, {key.substr(0, 100)});
+    const double nowUs = std::floor(static_cast<double>(host::monotonicNs()) / kNsPerUs);
+    // Of another rate, or of something else, it counts as an empty bucket at most.
+    const double fullUs = before ? std::clamp(before->number, nowUs, nowUs + fillUs) : nowUs;
+    const double nextUs = fullUs + rate->tokens * rate->usPerToken;
+    const double waitUs = nextUs - fillUs - nowUs;
+    const bool taken = waitUs <= 0;
+    const double leftUs = fillUs - ((taken ? nextUs : fullUs) - nowUs);
+    // A token that is full but for the rounding of its time is full.
+    const double remaining = std::floor(leftUs / rate->usPerToken + 1e-6);
+    if (!taken)
+      return takeResult(call.ctx, false, remaining, std::ceil(waitUs / kUsPerMs));
+    switch (store.cas(key, before, SharedValue::of(nextUs),
+                      static_cast<uint64_t>((nextUs - nowUs + 1) * kNsPerUs))) {
+    case SharedStore::Cas::Done:
+      return takeResult(call.ctx, true, remaining, 0);
+    case SharedStore::Cas::Different:
+      continue;
+    case SharedStore::Cas::TooLarge:
+      return tooLarge(call, key);
+    }
+  }
+}
+
 Outcome<JSValue> fairlead_shared(Call& call);
 
 #define HOST_shared

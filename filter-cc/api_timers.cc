@@ -107,6 +107,7 @@ uint32_t Stream::addTimer(const Call& call, double delayMs, js::Value target,
   timer.target = std::move(target);
   timer.arguments = std::move(arguments);
   timer.fetchId = fetchId;
+  timer.context = js::Value::dup(call.ctx, js::asyncContext(call.ctx));
   rare().timers.push_back(std::move(timer));
   armWake();
   return rare().timers.back().id;
@@ -139,6 +140,7 @@ void Stream::fireTimers(uint64_t nowNs) {
       // It stays, so that its own function can end it; turns that were missed are not made up for.
       next->dueNs = nowNs + next->periodNs;
       timer.target = next->target.dup();
+      timer.context = next->context.dup();
       for (const js::Value& argument : next->arguments)
         timer.arguments.push_back(argument.dup());
     }
@@ -154,6 +156,7 @@ void Stream::fireTimers(uint64_t nowNs) {
             std::vector<JSValueConst> arguments;
             for (const js::Value& argument : timer.arguments)
               arguments.push_back(argument.get());
+            const js::AsyncContextScope scope(ctx, timer.context.get());
             const js::Value result(ctx, JS_Call(ctx, timer.target.get(), JS_UNDEFINED,
                                                 static_cast<int>(arguments.size()),
                                                 arguments.data()));

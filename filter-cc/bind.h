@@ -62,6 +62,7 @@ enum class HostClass : uint8_t {
   CryptoKey,
   BodyReader,
   BodySink,
+  AsyncLocalStorage,
   Count,
 };
 

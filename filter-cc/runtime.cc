@@ -56,6 +56,7 @@ template <HostClass Class> JSValue constructorOf(Runtime& runtime) {
 constexpr LazyGlobal kLazyGlobals[] = {
     {"AbortController", fromBuiltin<Builtin::Events, "AbortController">},
     {"AbortSignal", fromBuiltin<Builtin::Events, "AbortSignal">},
+    {"AsyncLocalStorage", constructorOf<HostClass::AsyncLocalStorage>},
     {"Crypto", constructorOf<HostClass::Crypto>},
     {"CryptoKey", constructorOf<HostClass::CryptoKey>},
     {"ByteLengthQueuingStrategy", fromBuiltin<Builtin::Streams, "ByteLengthQueuingStrategy">},
@@ -125,6 +126,7 @@ constexpr ClassRow kClasses[] = {
     {"CryptoKey", defineCryptoKey},
     {"BodyReader", defineBodyReader},
     {"BodySink", defineBodySink},
+    {"AsyncLocalStorage", defineAsyncLocalStorage},
 };
 static_assert(std::size(kClasses) == static_cast<size_t>(HostClass::Count));
 

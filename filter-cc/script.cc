@@ -56,6 +56,7 @@ constexpr ContractRow kContractRows[] = {
 #define HOST_jobs
 #define HOST_console
 #define HOST_url
+#define HOST_async
 #define HOST_encoding
 #define HOST_crypto
 #define HOST_clone

@@ -89,6 +89,8 @@ struct Timer {
   uint32_t fetchId = 0;
   /** Of an interval: the time from one call to the next. */
   uint64_t periodNs = 0;
+  /** The asynchronous context that it was started in. */
+  js::Value context;
 };
 
 /** What a script sends piece by piece: its reply, or the body of a call. */

@@ -27,6 +27,7 @@ JSValue defineChunk(Runtime& runtime);
 JSValue definePairIterator(Runtime& runtime);
 JSValue defineURL(Runtime& runtime);
 JSValue defineURLSearchParams(Runtime& runtime);
+JSValue defineAsyncLocalStorage(Runtime& runtime);
 JSValue defineTextEncoder(Runtime& runtime);
 JSValue defineTextDecoder(Runtime& runtime);
 JSValue defineCounter(Runtime& runtime);

@@ -980,8 +980,19 @@ Value promiseOf(JSContext* ctx, JSValueConst value) {
   return done.isException() ? Value(ctx, JS_EXCEPTION) : std::move(promise);
 }
 
+JSValueConst asyncContext(JSContext* ctx) { return fairlead_context(JS_GetRuntime(ctx)); }
+
+AsyncContextScope::AsyncContextScope(JSContext* ctx, JSValueConst context)
+    : ctx_(ctx),
+      before_(fairlead_swap_context(JS_GetRuntime(ctx), JS_DupValue(ctx, context))) {}
+
+AsyncContextScope::~AsyncContextScope() {
+  JS_FreeValue(ctx_, fairlead_swap_context(JS_GetRuntime(ctx_), before_));
+}
+
 void enqueueJob(JSContext* ctx, uint64_t owner, JSJobFunc* job, std::span<JSValueConst> arguments) {
   JSRuntime* runtime = JS_GetRuntime(ctx);
+  const AsyncContextScope none(ctx, JS_UNDEFINED);
   const uint64_t before = fairlead_owner(runtime);
   fairlead_set_owner(runtime, owner);
   (void)JS_EnqueueJob(ctx, job, static_cast<int>(arguments.size()), arguments.data());

@@ -379,6 +379,23 @@ Value promiseOf(JSContext* ctx, JSValueConst value);
 /// Queues a job of `owner`. Out of memory ends the entry, or the next one, with a fault.
 void enqueueJob(JSContext* ctx, uint64_t owner, JSJobFunc* job, std::span<JSValueConst> arguments);
 
+/// The asynchronous context of the code that runs: undefined, or what a scope has set. Jobs and
+/// reactions of promises keep the one that they are made in. On loan.
+JSValueConst asyncContext(JSContext* ctx);
+
+/// Makes `context` the asynchronous one for as long as the scope lives.
+class AsyncContextScope {
+public:
+  AsyncContextScope(JSContext* ctx, JSValueConst context);
+  ~AsyncContextScope();
+  AsyncContextScope(const AsyncContextScope&) = delete;
+  AsyncContextScope& operator=(const AsyncContextScope&) = delete;
+
+private:
+  JSContext* const ctx_;
+  const JSValue before_;
+};
+
 inline bool isPromise(JSValueConst value) { return JS_IsPromise(value); }
 inline JSPromiseStateEnum promiseState(JSContext* ctx, JSValueConst promise) {
   return JS_PromiseState(ctx, promise);

@@ -37,6 +37,14 @@ uint64_t fairlead_owner(JSRuntime* rt) { return rt->fairlead_owner; }
 
 void fairlead_set_owner(JSRuntime* rt, uint64_t owner) { rt->fairlead_owner = owner; }
 
+JSValue fairlead_swap_context(JSRuntime* rt, JSValue context) {
+  JSValue before = rt->fairlead_context;
+  rt->fairlead_context = context;
+  return before;
+}
+
+JSValueConst fairlead_context(JSRuntime* rt) { return rt->fairlead_context; }
+
 void fairlead_drop_jobs(JSRuntime* rt, const uint64_t* owner, JSContext* ctx) {
   struct list_head dropped, *el, *next;
   init_list_head(&dropped);
@@ -50,6 +58,7 @@ void fairlead_drop_jobs(JSRuntime* rt, const uint64_t* owner, JSContext* ctx) {
   list_for_each_safe(el, next, &dropped) {
     JSJobEntry* job = list_entry(el, JSJobEntry, link);
     list_del(&job->link);
+    JS_FreeValueRT(rt, job->fairlead_context);
     for (int i = 0; i < job->argc; i++) JS_FreeValueRT(rt, job->argv[i]);
     js_free_rt(rt, job);
   }

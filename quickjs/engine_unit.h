@@ -24,6 +24,11 @@ bool fairlead_in_function(JSRuntime* rt);
 uint64_t fairlead_owner(JSRuntime* rt);
 void fairlead_set_owner(JSRuntime* rt, uint64_t owner);
 
+/// Makes `context` the asynchronous context and gives the one before; the owner of both changes.
+JSValue fairlead_swap_context(JSRuntime* rt, JSValue context);
+/// The asynchronous context, on loan.
+JSValueConst fairlead_context(JSRuntime* rt);
+
 /// Frees queued jobs: those of `owner`, or of any owner when null; those of `ctx`, or of any
 /// context.
 void fairlead_drop_jobs(JSRuntime* rt, const uint64_t* owner, JSContext* ctx);

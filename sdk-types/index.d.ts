@@ -17,6 +17,7 @@
 /// <reference path="./fetch.d.ts" />
 /// <reference path="./console.d.ts" />
 /// <reference path="./url.d.ts" />
+/// <reference path="./async.d.ts" />
 /// <reference path="./encoding.d.ts" />
 /// <reference path="./crypto.d.ts" />
 /// <reference path="./clone.d.ts" />
@@ -39,5 +40,5 @@ export type { JobContext } from './jobs.js';
 export { counter, gauge, histogram } from './metrics.js';
 export type { Counter, Gauge, Histogram, MetricLabels } from './metrics.js';
 export { shared } from './shared.js';
-export type { Shared, SharedOptions, SharedValue } from './shared.js';
+export type { Shared, SharedOptions, SharedValue, TakeOptions, TakeResult } from './shared.js';
 export type { HostError, HostErrorCode } from './errors.js';

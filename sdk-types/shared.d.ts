@@ -32,6 +32,62 @@ export interface SharedOptions {
 }
 
 /**
+ * How a bucket of tokens fills, and what is asked of it.
+ *
+ * @since 1
+ */
+export interface TakeOptions {
+  /**
+   * Tokens that come in each second, more than 0 and at most 1,000,000; 0.1 is six a minute.
+   *
+   * @since 1
+   */
+  perSecond: number;
+
+  /**
+   * Tokens that the bucket holds, at most 1,000,000,000; by default those of one second, at least 1.
+   *
+   * @since 1
+   */
+  burst?: number;
+
+  /**
+   * Tokens to take, more than 0 and at most `burst`; by default 1.
+   *
+   * @since 1
+   */
+  tokens?: number;
+}
+
+/**
+ * What `shared.take` gives.
+ *
+ * @since 1
+ */
+export interface TakeResult {
+  /**
+   * Whether the tokens were there and have been taken.
+   *
+   * @since 1
+   */
+  taken: boolean;
+
+  /**
+   * Whole tokens that are left.
+   *
+   * @since 1
+   */
+  remaining: number;
+
+  /**
+   * Milliseconds until there are enough; 0 when they were taken.
+   *
+   * @since 1
+   */
+  retryAfterMs: number;
+}
+
+/**
  * One store for all workers, for all filters of one name; it survives a reload. Values are copies: what a script does to
  * the object that it set, or got, changes nothing here.
  *
@@ -123,6 +179,28 @@ export interface Shared {
    * @throws E_NO_STREAM at load
    */
   keys(prefix?: string): string[];
+
+  /**
+   * Takes tokens out of a bucket that fills steadily, in one step for all workers: a limit on a rate. The bucket of a key
+   * is full when it is first asked for. With fewer tokens in it than asked for, none are taken.
+   *
+   * The store keeps it as a number under `key` until it is full again.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * const { taken, retryAfterMs } = shared.take(`client ${ctx.connection.remoteAddress}`, { perSecond: 5, burst: 20 });
+   * if (!taken) {
+   *   const headers = { "retry-after": String(Math.ceil(retryAfterMs / 1000)) };
+   *   return new Response("slow down\n", { status: 429, headers });
+   * }
+   * @throws E_NO_STREAM at load
+   * @throws E_ARGUMENT when `rate` is not an object
+   * @throws E_OPTION for a number of `rate` that is out of its range
+   * @throws E_SHARED_TYPE when something other than a number is under `key`
+   * @throws E_SHARED_LIMIT when the key is larger than the whole store
+   */
+  take(key: string, rate: TakeOptions): TakeResult;
 }
 
 /**

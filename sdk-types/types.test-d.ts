@@ -281,6 +281,10 @@ is<ReturnType<typeof shared.incr>, number>(true);
 is<ReturnType<typeof shared.keys>, string[]>(true);
 shared.set('a', new Uint8Array(1), { ttlMs: 5 });
 shared.set('a', [{ b: null }]);
+is<ReturnType<typeof shared.take>['taken'], boolean>(true);
+shared.take('a', { perSecond: 1, burst: 2, tokens: 1 });
+// fails TS2345: Property 'perSecond' is missing
+shared.take('a', { burst: 2 });
 shared.cas('a', undefined, 1);
 shared.cas('a', 1, undefined, { ttlMs: 5 });
 // fails TS2345: Argument of type '() => void' is not assignable to parameter of type 'SharedValue'
@@ -364,6 +368,18 @@ new URL();
 URL.createObjectURL;
 // fails TS2345: Argument of type 'number' is not assignable to parameter of type 'string'
 new URLSearchParams().set('a', 1);
+
+const storage = new AsyncLocalStorage<{ id: number }>();
+is<ReturnType<typeof storage.getStore>, { id: number } | undefined>(true);
+storage.run({ id: 1 }, (a: number, b: string) => a + b.length, 1, 'b').toFixed();
+AsyncLocalStorage.bind((a: number) => `${a}`)(1).at(0);
+AsyncLocalStorage.snapshot()((a: number) => a, 1).toFixed();
+// fails TS2322: Type 'string' is not assignable to type 'number'
+storage.run({ id: 'a' }, () => {});
+// fails TS2345: Argument of type 'string' is not assignable to parameter of type 'number'
+storage.exit((a: number) => a, 'a');
+// fails TS2339: Property 'enterWith' does not exist
+storage.enterWith({ id: 1 });
 
 is<ReturnType<TextEncoder['encode']>, Uint8Array<ArrayBuffer>>(true);
 new TextDecoder('utf-8', { fatal: true }).decode(new DataView(new ArrayBuffer(1)), { stream: true });

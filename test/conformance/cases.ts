@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 
+import { async_ } from './async.ts';
 import { body } from './body.ts';
 import type { Case } from './case.ts';
 import { console_ } from './console.ts';
@@ -24,6 +25,7 @@ export const stems: Readonly<Record<string, readonly Case[]>> = {
   facts,
   fetch,
   timers,
+  async: async_,
   shared,
   scope,
   crypto,

@@ -147,4 +147,58 @@ export const shared: readonly Case[] = [
       },
     ],
   },
+  {
+    title: 'a bucket gives its tokens, says how long it takes to fill, and fills (W28)',
+    hooks: `async onRequest() {
+      const rate = { perSecond: 5, burst: 3 };
+      const seen = [];
+      for (let i = 0; i < 4; i++) seen.push(shared.take("a", rate));
+      const { taken, remaining, retryAfterMs } = seen.pop();
+      seen.push([taken, remaining, retryAfterMs > 0 && retryAfterMs <= 200]);
+      await sleep(retryAfterMs);
+      seen.push(shared.take("a", rate).taken, shared.take("b", rate).taken);
+      seen.push(shared.take("c", { perSecond: 1, tokens: 1 }).remaining, shared.take("c", { perSecond: 1 }).taken);
+      seen.push(shared.take("d", { perSecond: 0.5, burst: 10, tokens: 4 }).remaining, shared.take("d", { perSecond: 0.5, burst: 10, tokens: 6 }).remaining);
+      seen.push(Math.ceil(shared.take("d", { perSecond: 0.5, burst: 10, tokens: 2 }).retryAfterMs / 1000));
+      return Response.json(seen);
+    }`,
+    exchanges: [
+      {
+        want: {
+          client: {
+            status: 200,
+            body: JSON.stringify([
+              ...[2, 1, 0].map((remaining) => ({ taken: true, remaining, retryAfterMs: 0 })),
+              [false, 0, true],
+              ...[true, true, 0, false, 6, 0, 4],
+            ]),
+          },
+        },
+      },
+    ],
+  },
+  {
+    title: 'a rate out of range is refused, and so is a key of something else (W28)',
+    hooks: `onRequest() {
+      shared.set("text", "1");
+      const rates = [{}, { perSecond: 0 }, { perSecond: 1e6 + 1 }, { perSecond: NaN }, { perSecond: 1, burst: 0 },
+        { perSecond: 1, burst: 2, tokens: 2.5 }, { perSecond: 1, tokens: -1 }, 1, undefined];
+      const codes = rates.map((rate) => { try { return shared.take("a", rate).taken; } catch (error) { return error.code; } });
+      for (const key of ["text", "free"]) try { codes.push(shared.take(key, { perSecond: 1e6 }).taken); } catch (error) { codes.push(error.code); }
+      return Response.json([codes, shared.get("a")]);
+    }`,
+    exchanges: [
+      {
+        want: {
+          client: {
+            status: 200,
+            body: JSON.stringify([
+              [...Array<string>(7).fill('E_OPTION'), 'E_ARGUMENT', 'E_ARGUMENT', 'E_SHARED_TYPE', true],
+              null,
+            ]),
+          },
+        },
+      },
+    ],
+  },
 ];
