@@ -516,23 +516,33 @@ void Stream::replaceChunk(Direction direction, std::string_view bytes) {
   BodyRun& body = *run(direction).body;
   body.changed = true;
   const BodyPart part = body.part;
-  const size_t made = bytes.size();
-  const size_t size = host_.bodySize(direction, part);
-  std::string all;
-  if (body.passed != 0 || size != body.chunkBytes) {
+  // Envoy takes bytes from the front and adds them at the end. Each piece is let go before the next is
+  // copied: all of a buffer twice, beside the script's own copy, would be the most memory of all.
+  const auto take = [&](size_t count) -> std::string {
+    if (count == 0)
+      return {};
     std::vector<std::string_view> pieces;
     host_.body(direction, part, pieces);
-    all = joined(pieces);
-    bytes = all.replace(body.passed, body.chunkBytes, bytes);
+    std::string taken;
+    taken.reserve(count);
+    for (const std::string_view piece : pieces)
+      taken += piece.substr(0, count - taken.size());
+    host_.drainBody(direction, part, taken.size());
+    return taken;
+  };
+  const std::string before = take(body.passed);
+  host_.drainBody(direction, part, body.chunkBytes);
+  const size_t rest = host_.bodySize(direction, part);
+  const std::string behind = take(rest);
+  for (const std::string_view piece : {std::string_view(before), bytes, std::string_view(behind)}) {
+    // Elsewhere what goes over the limit is what stops the sender.
+    if (body.dropsRest)
+      putBack(direction, piece);
+    else if (!piece.empty())
+      host_.appendBody(direction, part, piece);
   }
-  host_.drainBody(direction, part, size);
-  // Elsewhere what goes over the limit is what stops the sender.
-  if (body.dropsRest)
-    putBack(direction, bytes);
-  else
-    host_.appendBody(direction, part, bytes);
   if (part == BodyPart::Buffered)
-    body.passed += made;
+    body.passed += bytes.size();
 }
 
 /** Adds bytes to what Envoy holds, which must neither refuse the message nor stop its sender for them. */
