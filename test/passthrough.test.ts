@@ -9,6 +9,7 @@ import {
   fairlead,
   Http2Client,
   patternBytes,
+  RawSocket,
   request,
   sha256,
   startUpstream,
@@ -178,6 +179,36 @@ describe('a hook that waits', () => {
       });
     } finally {
       await pingPong.close();
+    }
+  });
+
+  test('does not hold events that a server sends one by one (F016)', async () => {
+    const source = `export default { onRequest() {}, onResponse(response) { response.headers.set("x-a", "1"); } };`;
+    let seen = (): void => {};
+    const events = await startUpstream({
+      handler: async (exchange) => {
+        exchange.start(200, [['content-type', 'text/event-stream']]);
+        for (let i = 0; i < 50; i++) {
+          // The next one is not sent before the client has this one.
+          const arrived = new Promise<void>((resolve) => (seen = resolve));
+          await exchange.write(`data: ${i}\n\n`);
+          await arrived;
+        }
+        exchange.finish();
+      },
+    });
+    try {
+      await withEnvoy({ filters: [fairlead({ inline: source })], clusters: { upstream: events } }, async (envoy) => {
+        const socket = await RawSocket.connect(envoy);
+        socket.write('GET /events HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n');
+        for (let i = 0; i < 50; i++) {
+          expect(await socket.until(`data: ${i}\n\n`)).not.toContain(`data: ${i + 1}\n`);
+          seen();
+        }
+        await socket.closed;
+      });
+    } finally {
+      await events.close();
     }
   });
 });
