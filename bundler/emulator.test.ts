@@ -164,7 +164,7 @@ describe('F112: mocked clusters', () => {
 
   test.each<[CalloutDescription[], string]>([
     [[{ body: ['one', 'two'], delayMs: 10, frameDelayMs: 5 }], '200 onetwo'],
-    [[{ status: 403, trailers: true, body: 'no' }], '403 no'],
+    [[{ status: 403, trailers: { 'x-t': '1' }, body: 'no' }], '403 no'],
     [[{ method: 'GET', body: 'get' }, { path: '/a', body: 'no query' }, { path: '/a?b=1', body: 'it' }], '200 it'],
     [[{ times: 0, body: 'never' }, { times: 1, body: 'once' }], '200 once'],
     [[], '404'],

@@ -86,8 +86,7 @@ interface CalloutAnswer {
   readonly status?: number;
   readonly headers?: HeadersDescription;
   readonly body?: Bytes | readonly Bytes[];
-  /** The answer ends with trailers. */
-  readonly trailers?: boolean;
+  readonly trailers?: HeadersDescription;
   readonly delayMs?: number;
   /** Before each frame, and before the end. Default: 0. */
   readonly frameDelayMs?: number;
@@ -530,8 +529,8 @@ function factsJson({ attributes, route, cluster, metadata, filterState, traced }
 
 function calloutJson(callout: CalloutDescription): object {
   const { method, path, times, kind = 'answer', delayMs = 0 } = callout;
-  const { status, headers, body, trailers = false, frameDelayMs = 0 } = callout as CalloutAnswer;
-  const message = { ...(headers && { headers }), ...(body && { body }), ...(trailers && { trailers: [] }) };
+  const { status, headers, body, trailers, frameDelayMs = 0 } = callout as CalloutAnswer;
+  const message = { ...(headers && { headers }), ...(body && { body }), ...(trailers && { trailers }) };
   const answer = answerJson({ ...(status && { status }), ...message });
-  return { ...answer, method, path, times, kind, trailers, delayMs, frameDelayMs };
+  return { ...answer, method, path, times, kind, delayMs, frameDelayMs };
 }

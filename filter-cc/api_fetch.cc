@@ -125,7 +125,9 @@ bool prepare(const Call& call, Stream& stream, JSValueConst input, JSValueConst 
     fetch.headers = headers->lines();
   // The URL names the host, and Envoy frames the message.
   std::erase_if(fetch.headers, [](const auto& line) {
-    return line.first == "host" || isHopHeader(line.first);
+    // A gRPC server wants to hear that its client takes trailers.
+    const bool takesTrailers = line.first == "te" && line.second == "trailers";
+    return line.first == "host" || (isHopHeader(line.first) && !takesTrailers);
   });
   if (!request.body.stream.isObject() && request.body.source != nullptr)
     fetch.body = request.body.source->bytes();
@@ -396,6 +398,7 @@ void Stream::onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> h
   data->type = "basic";
   data->redirected = fetch->redirects > 0;
   data->body.source = fetch->answer;
+  data->trailers = fetch->trailers = std::make_shared<HeaderList>();
   if (HeadersData* own = headersOf(*runtime_, *data)) {
     own->assign(runtime_->engine(), std::move(lines));
     own->freeze();
@@ -455,6 +458,14 @@ void Stream::onCalloutData(uint64_t calloutId, std::span<const std::string_view>
     onCalloutComplete(calloutId);
   else if (fetch->answer->isWaitedFor())
     runtime_->run(*this, budget(), [&] { fetch->answer->wake(); }, [](js::Entry&) {});
+}
+
+void Stream::onCalloutTrailers(uint64_t calloutId, std::span<const HeaderField> trailers) {
+  Fetch* fetch = fetchByCallout(calloutId);
+  if (fetch == nullptr || !canRunScript() || fetch->state != Fetch::State::AwaitBody)
+    return;
+  for (const HeaderField& field : trailers)
+    fetch->trailers->emplace_back(field.name, field.value);
 }
 
 void Stream::onCalloutComplete(uint64_t calloutId) {

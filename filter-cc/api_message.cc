@@ -644,6 +644,12 @@ Outcome<void> Response_skipChunks(Call& call, ResponseData& self) {
   return skipChunks(call, self, Direction::Response);
 }
 Outcome<JSValue> Response_trailers(Call& call, ResponseData& self) {
+  if (self.trailers != nullptr) {
+    auto data = std::make_unique<HeadersData>();
+    data->assign(call.runtime.engine(), *self.trailers);
+    data->freeze();
+    return newHeaders(call.runtime, data.release());
+  }
   return trailersOf(call, self, Direction::Response);
 }
 

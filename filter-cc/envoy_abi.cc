@@ -1294,10 +1294,11 @@ FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_data(
   });
 }
 
-FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_trailers(void*, const void*,
-                                                                              uint64_t, EnvoyHeader*,
-                                                                              size_t) {
-  // The end follows; a fetched answer does not show its trailers.
+FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_trailers(
+    void*, const void* filter, uint64_t stream_id, EnvoyHeader* trailers, size_t trailers_size) {
+  onEvent("http_filter_http_stream_trailers", filter, [&](Stream& stream) {
+    stream.onCalloutTrailers(stream_id, toFields(trailers, trailers_size));
+  });
 }
 
 FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_complete(void*,

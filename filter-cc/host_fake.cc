@@ -1665,7 +1665,7 @@ CalloutStart Exchange::startCallout(std::string_view cluster, std::span<const He
   if (answer && isBodiless(FakeHeaderMap(HeaderMap::Request, request.headers).first(":method"),
                            Received{answer->headers, {}, {}}.status())) {
     answer->frames.clear();
-    answer->trailers = false;
+    answer->trailers.reset();
   }
   calloutId = nextCalloutId_++;
   callouts_[index].id = calloutId;
@@ -1836,6 +1836,17 @@ void Exchange::calloutData(uint64_t calloutId, const std::vector<std::string>& p
   hook(call, [&](Stream& stream) { stream.onCalloutData(calloutId, views, endStream); });
 }
 
+void Exchange::calloutTrailers(uint64_t calloutId, const HeaderList& trailers) {
+  if (openCallout(calloutId) == nullptr)
+    return;
+  Loans loans;
+  std::vector<HeaderField> fields;
+  for (const auto& [name, value] : trailers)
+    fields.push_back({loans.lend(name), loans.lend(value)});
+  HookCall call{HookCall::Kind::Callout};
+  hook(call, [&](Stream& stream) { stream.onCalloutTrailers(calloutId, fields); });
+}
+
 void Exchange::calloutComplete(uint64_t calloutId) {
   Callout* callout = openCallout(calloutId);
   if (callout == nullptr)
@@ -1879,8 +1890,9 @@ void Exchange::runCalloutStep(uint64_t calloutId, const CalloutAnswer& answer, s
   } else if (answer.end == CalloutAnswer::End::Reset) {
     calloutReset(calloutId);
   } else if (completes) {
-    // Trailers are an event that host.h leaves out: the end is seen at the call's completion only.
-    if (frames > 0 && !answer.trailers)
+    if (answer.trailers)
+      calloutTrailers(calloutId, *answer.trailers);
+    else if (frames > 0)
       calloutData(calloutId, {}, true);
     calloutComplete(calloutId);
   }

@@ -126,8 +126,8 @@ struct CalloutAnswer {
   /** `:status` first; without it nothing is answered, and `end` says what happens instead. */
   HeaderList headers;
   std::vector<std::string> frames;
-  /** The answer ends with trailers. */
-  bool trailers = false;
+  /** What the answer ends with. */
+  std::optional<HeaderList> trailers;
   End end = End::Complete;
   uint64_t delayMs = 0;
   /** Before each frame and the end. */
@@ -447,6 +447,7 @@ public:
   void calloutHeaders(uint64_t calloutId, const HeaderList& headers, bool endStream = false);
   void calloutData(uint64_t calloutId, const std::vector<std::string>& pieces,
                    bool endStream = false);
+  void calloutTrailers(uint64_t calloutId, const HeaderList& trailers);
   void calloutComplete(uint64_t calloutId);
   void calloutReset(uint64_t calloutId);
 

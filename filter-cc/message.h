@@ -189,6 +189,8 @@ public:
   js::Value headers;
   /** What it will be made around, when it is not a live one. */
   std::unique_ptr<HeadersData> ownHeaders;
+  /** Of a fetched answer: what the call fills when its trailers come. */
+  std::shared_ptr<HeaderList> trailers;
   Body body;
 };
 

@@ -153,6 +153,8 @@ struct Fetch {
   /** A function that takes our listener from the signal, where there is one. */
   js::Value forgetSignal;
   std::shared_ptr<BodySource> answer;
+  /** Of the answer; those of its Response, once they have come. */
+  std::shared_ptr<HeaderList> trailers;
   /** An answer that is given when it is whole. */
   std::unique_ptr<ResponseData> response;
 };
@@ -173,6 +175,7 @@ public:
   TrailersStatus onTrailers(Direction direction);
   void onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> headers, bool endStream);
   void onCalloutData(uint64_t calloutId, std::span<const std::string_view> pieces, bool endStream);
+  void onCalloutTrailers(uint64_t calloutId, std::span<const HeaderField> trailers);
   void onCalloutComplete(uint64_t calloutId);
   void onCalloutReset(uint64_t calloutId);
   /** What goes to the client has to wait, or may go on. */

@@ -23,7 +23,7 @@
 //
 //   { request:  { headers, frames, trailers?, endWithLastFrame },
 //     upstream: { kind, headers, frames, trailers?, endWithLastFrame, delayMs, early },
-//     clusters: { name: [ { method?, path?, times?, kind, headers, frames, trailers, delayMs,
+//     clusters: { name: [ { method?, path?, times?, kind, headers, frames, trailers?, delayMs,
 //                           frameDelayMs } ] },
 //     facts: { attributes: { name: value }, metadata: [ { namespace: { key: value } } ],
 //              filterState: { key: text }, cluster?: { name, total, healthy, degraded }, traced },
@@ -397,7 +397,9 @@ Route readRoute(Reader& reader, const js::Value& value, const std::string& path)
   } else if (kind == "answer" || kind == "reset") {
     answer.headers = reader.headers(reader.member(value, "headers"), path + ".headers");
     answer.frames = reader.frames(reader.member(value, "frames"), path + ".frames");
-    answer.trailers = reader.boolean(reader.member(value, "trailers"), path + ".trailers");
+    const js::Value trailers = reader.member(value, "trailers");
+    if (!trailers.isUndefined())
+      answer.trailers = reader.headers(trailers, path + ".trailers");
     if (kind == "reset")
       answer.end = CalloutAnswer::End::Reset;
   } else {

@@ -555,6 +555,20 @@ interface IncomingRequest extends Request {
  */
 interface Response {
   /**
+   * The trailers of a fetched answer, to read; empty until its body has ended.
+   *
+   * @phase Always
+   * @since 1
+   * @example
+   * const answer = await fetch("http://grpc/pkg.Service/Method", { method: "POST", body: new Uint8Array(5) });
+   * const bytes = await answer.bytes();
+   * const status = answer.trailers.get("grpc-status") ?? answer.headers.get("grpc-status");
+   * @throws E_NOT_LIVE on a response that a script made
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly trailers: Headers;
+
+  /**
    * The status: `200`; 0 for Response.error().
    *
    * @see https://fetch.spec.whatwg.org/#dom-response-status
@@ -863,7 +877,7 @@ interface IncomingResponse extends Response {
    * @since 1
    * @example
    * const status = response.trailers.get("grpc-status");
-   * @throws E_NOT_LIVE on a response that a script made or fetched
+   * @throws E_NOT_LIVE on a response that a script made
    * @throws E_NO_TRAILERS when they are written and there are none
    * @throws E_DEAD_HANDLE after the stream
    */
@@ -885,7 +899,7 @@ interface IncomingResponse extends Response {
    * @throws E_BODY_ENDLESS for a tunnel or an upgrade
    * @throws E_NULL_BODY_STATUS for a body with status 204, 205 or 304
    * @throws E_STREAM_ENDED in `onLog`
-   * @throws E_NOT_LIVE on a response that a script made or fetched
+   * @throws E_NOT_LIVE on a response that a script made
    * @throws E_DEAD_HANDLE after the stream
    */
   setBody(body: WholeBodyInit | null): void;
@@ -903,7 +917,7 @@ interface IncomingResponse extends Response {
    * @throws E_BODY_ENDLESS for a tunnel or an upgrade
    * @throws E_NULL_BODY_STATUS for status 204, 205 or 304
    * @throws E_STREAM_ENDED in `onLog`
-   * @throws E_NOT_LIVE on a response that a script made or fetched
+   * @throws E_NOT_LIVE on a response that a script made
    * @throws E_DEAD_HANDLE after the stream
    */
   setJson(value: unknown): void;
@@ -916,7 +930,7 @@ interface IncomingResponse extends Response {
    * @since 1
    * @example
    * if (response.headers.get("content-type") !== "text/html") response.skipChunks();
-   * @throws E_NOT_LIVE on a response that a script made or fetched
+   * @throws E_NOT_LIVE on a response that a script made
    * @throws E_DEAD_HANDLE after the stream
    */
   skipChunks(): void;

@@ -82,7 +82,7 @@ export const fetch: readonly Case[] = [
     hooks: `async onRequest() {
       await fetch("http://auth/1", { method: "POST", body: new URLSearchParams({ q: "x y" }) });
       await fetch("http://auth/2", { method: "POST", body: new Uint8Array([0, 255]) });
-      await fetch("http://auth/3", { headers: { host: "evil", connection: "x-a", te: "trailers", "x-a": "1" } });
+      await fetch("http://auth/3", { headers: { host: "evil", connection: "x-a", te: "gzip", "x-a": "1" } });
       await fetch(new Request("http://auth/4", { method: "DELETE", headers: { "x-b": "2" } }));
       await fetch("http://auth/5", { method: "HEAD" });
     }`,
@@ -274,10 +274,97 @@ export const fetch: readonly Case[] = [
             { path: '/204', status: 204 },
             { path: '/304', status: 304 },
             { path: '/200', body: 'seven b' },
-            { path: '/trailers', body: 'with', trailers: true },
+            { path: '/trailers', body: 'with', trailers: { 'x-end': '1' } },
           ],
         },
         want: { client: { status: 200 }, upstream: { headers: { 'x-told': '204,"",,304,"",,200,"",7,200,"with",' } } },
+      },
+    ],
+  },
+  {
+    title: 'a fetched answer has its trailers once its body has ended, for good and only to read (F038)',
+    hooks: `async onRequest(request) {
+      const told = [];
+      const see = ({ trailers }) => told.push([...trailers].map((line) => line.join("=")).join("&") || "none");
+      for (const path of ["/with", "/long", "/without", "/bare"]) {
+        const answer = await fetch("http://grpc" + path);
+        if (path === "/long") see(answer);
+        await answer.bytes();
+        see(answer);
+        try { answer.trailers.set("x-a", "1"); } catch (error) { told.push(error.name); }
+        globalThis.kept = answer;
+      }
+      try { new Response().trailers; } catch (error) { told.push(error.code); }
+      request.headers.set("x-told", told.join());
+    },
+    onResponse(response) { response.headers.set("x-kept", String([...kept.trailers].length)); }`,
+    more: { clusters: ['grpc'] },
+    exchanges: [
+      {
+        clusters: {
+          grpc: [
+            { path: '/with', body: 'with', trailers: { 'x-end': '1', 'grpc-status': '0' } },
+            { path: '/long', body: ['a'.repeat(40_000), 'b'.repeat(40_000)], trailers: { 'x-end': '2' }, frameDelayMs: 20 },
+            { path: '/without', body: 'without' },
+            { path: '/bare', trailers: { 'x-end': '3' } },
+          ],
+        },
+        want: {
+          client: { status: 200, headers: { 'x-kept': '1' } },
+          upstream: {
+            headers: {
+              'x-told':
+                'grpc-status=0&x-end=1,TypeError,none,x-end=2,TypeError,none,TypeError,x-end=3,TypeError,E_NOT_LIVE',
+            },
+          },
+        },
+      },
+    ],
+  },
+  {
+    title: 'a gRPC method is called with a message, and its status is data: in trailers, or in headers alone (F039)',
+    hooks: `async onRequest(request) {
+      const call = async (method, message) => {
+        const body = new Uint8Array(5 + message.length);
+        new DataView(body.buffer).setUint32(1, message.length);
+        body.set(message, 5);
+        const headers = { "content-type": "application/grpc", te: "trailers", "grpc-timeout": "500m" };
+        const answer = await fetch("http://grpc/echo.Echo/" + method, { method: "POST", headers, body, timeoutMs: 500 });
+        const bytes = await answer.bytes();
+        const from = answer.headers.has("grpc-status") ? answer.headers : answer.trailers;
+        return [answer.status, from.get("grpc-status"), from.get("grpc-message"), new TextDecoder().decode(bytes.subarray(5))].join("/");
+      };
+      const told = [await call("Say", new TextEncoder().encode("hello")), await call("Miss", new Uint8Array())];
+      try { await call("Hang", new Uint8Array()); } catch (error) { told.push(error.code); }
+      request.headers.set("x-told", told.join());
+    }`,
+    more: { clusters: ['grpc'] },
+    exchanges: [
+      {
+        clusters: {
+          grpc: [
+            {
+              path: '/echo.Echo/Say',
+              headers: { 'content-type': 'application/grpc' },
+              body: '\0\0\0\0\x02hi',
+              trailers: { 'grpc-status': '0', 'grpc-message': 'fine' },
+            },
+            {
+              path: '/echo.Echo/Miss',
+              headers: { 'content-type': 'application/grpc', 'grpc-status': '5', 'grpc-message': 'no such thing' },
+            },
+            { path: '/echo.Echo/Hang', kind: 'silent' },
+          ],
+        },
+        want: {
+          client: { status: 200 },
+          upstream: { headers: { 'x-told': '200/0/fine/hi,200/5/no such thing/,E_FETCH_TIMEOUT' } },
+          callouts: [
+            { cluster: 'grpc', path: '/echo.Echo/Say', headers: { te: 'trailers', 'grpc-timeout': '500m' }, body: '\0\0\0\0\x05hello' },
+            { cluster: 'grpc', path: '/echo.Echo/Miss', body: '\0\0\0\0\0' },
+            { cluster: 'grpc', path: '/echo.Echo/Hang' },
+          ],
+        },
       },
     ],
   },

@@ -169,7 +169,7 @@ export async function runInEmulator(scripts: readonly Script[]): Promise<Result[
 // --- A real Envoy ---
 
 /** The clusters that answer as described; `closed` refuses connections, `empty` has no host, all others are unknown. */
-const answering = ['auth', 'other'];
+const answering = ['auth', 'other', 'grpc'];
 
 /** Runs scripts before one real Envoy, each with a listener of its own. */
 export async function runInEnvoy(scripts: readonly Script[]): Promise<Result[]> {
@@ -218,7 +218,7 @@ export async function runInEnvoy(scripts: readonly Script[]): Promise<Result[]> 
   const servers = await Promise.all([
     startUpstream({ handler: upstreamHandler }),
     startUpstream({ handler: upstreamHandler, http2: true }),
-    ...answering.map((name) => startUpstream({ handler: clusterHandler(name) })),
+    ...answering.map((name) => startUpstream({ handler: clusterHandler(name), http2: name === 'grpc' })),
   ]);
   const closed = await startRefusing();
   const [upstream, upstream2, ...others] = servers;
@@ -228,7 +228,7 @@ export async function runInEnvoy(scripts: readonly Script[]): Promise<Result[]> 
     closed: { port: closed.port },
     empty: {},
   };
-  for (const [i, name] of answering.entries()) clusters[name] = { port: others[i]?.port ?? 0 };
+  for (const [i, name] of answering.entries()) clusters[name] = { port: others[i]?.port ?? 0, http2: name === 'grpc' };
 
   const listeners = Object.fromEntries(scripts.map((script, i) => [nameOf(i), trafficOf(script, nameOf(i))]));
   const envoy = await startEnvoy({ clusters, listeners });
@@ -331,14 +331,13 @@ interface AnswerDescription {
   readonly status?: number;
   readonly headers?: HeadersDescription;
   readonly body?: Bytes | readonly Bytes[];
-  readonly trailers?: HeadersDescription | boolean;
+  readonly trailers?: HeadersDescription;
   readonly frameDelayMs?: number;
 }
 
 /** Answers as described; with `broken` the connection breaks where the answer would end. */
 async function answer(exchange: Exchange, description: AnswerDescription, broken = false): Promise<void> {
-  const { status = 200, headers, body, frameDelayMs } = description;
-  const trailers = description.trailers === true ? { 'x-end': '1' } : description.trailers || undefined;
+  const { status = 200, headers, body, trailers, frameDelayMs } = description;
   const frames = framesOf(body);
   const pairs = pairsOf(headers);
   const size = frames.reduce((sum, frame) => sum + frame.length, 0);
@@ -357,7 +356,7 @@ async function answer(exchange: Exchange, description: AnswerDescription, broken
   await delay(frameDelayMs);
   // A reset could overtake what has been sent.
   if (broken) exchange.hangUp();
-  else exchange.finish();
+  else exchange.finish('', pairsOf(trailers));
 }
 
 /** What the client gets; null when the answer breaks off. */

@@ -98,10 +98,7 @@ export class Exchange {
     trailers: readonly HeaderPair[] = [],
   ): void {
     this.start(status, headers);
-    if (trailers.length > 0) {
-      (this.#response as ServerResponse).addTrailers(Object.fromEntries(trailers));
-    }
-    this.finish(body);
+    this.finish(body, trailers);
   }
 
   respondJson(value: unknown, status = 200): void {
@@ -133,7 +130,8 @@ export class Exchange {
     });
   }
 
-  finish(body: string | Uint8Array = ''): void {
+  finish(body: string | Uint8Array = '', trailers: readonly HeaderPair[] = []): void {
+    if (trailers.length > 0) (this.#response as ServerResponse).addTrailers(Object.fromEntries(trailers));
     (this.#response as ServerResponse).end(body);
   }
 
