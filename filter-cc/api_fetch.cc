@@ -19,9 +19,8 @@ namespace fairlead {
 namespace {
 
 constexpr uint32_t kMaxRedirects = 5;
-/** A stream may make this many times as many calls as may be in flight. */
-constexpr uint32_t kCallsPerFetchInFlight = 10;
 constexpr double kMaxTimeoutMs = 3'600'000;
+constexpr uint64_t kNsPerMs = 1'000'000;
 
 using globals_Self = void;
 
@@ -73,6 +72,22 @@ JSValue onFetchAborted(JSContext* ctx, JSValueConst, int argc, JSValueConst* arg
   });
 }
 
+/** Whether a call, and what it sends, may be repeated. */
+bool mayRepeat(const Call& call, const RequestData& request, const RetryPolicy& policy) {
+  if (request.body.stream.isObject()) {
+    throwError(call.ctx, ErrorCode::E_FETCH_RETRY, {"a body that is a stream cannot be sent again"});
+    return false;
+  }
+  constexpr std::string_view kIdempotent[] = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"};
+  if (!policy.idempotent && std::find(std::begin(kIdempotent), std::end(kIdempotent), request.method) ==
+                                std::end(kIdempotent)) {
+    throwError(call.ctx, ErrorCode::E_FETCH_RETRY,
+               {request.method + " is not idempotent; say `idempotent: true` where this call is"});
+    return false;
+  }
+  return true;
+}
+
 /** Checks everything about a call that can be checked before it is sent. */
 bool prepare(const Call& call, Stream& stream, JSValueConst input, JSValueConst init,
              RequestData& request, Fetch& fetch) {
@@ -94,6 +109,11 @@ bool prepare(const Call& call, Stream& stream, JSValueConst input, JSValueConst 
     }
     fetch.timeoutMs = static_cast<uint32_t>(ms);
   }
+  const js::Value retry = call.runtime.member(init, Member::Retry);
+  std::unique_ptr<RetryPolicy> policy;
+  if (retry.isException() || (!retry.isUndefined() && !readRetry(call, retry.get(), policy)) ||
+      (policy != nullptr && !mayRepeat(call, request, *policy)))
+    return false;
   const auto url = ada::parse<ada::url_aggregator>(request.url);
   if (!url) {
     call.fail(ErrorCode::E_URL, {request.url});
@@ -113,9 +133,9 @@ bool prepare(const Call& call, Stream& stream, JSValueConst input, JSValueConst 
     throwError(ctx, ErrorCode::E_FETCH_LIMIT, {std::to_string(limit), "at once (limits.fetches)"});
     return false;
   }
-  if (stream.fetchesStarted() >= limit * kCallsPerFetchInFlight) {
+  if (stream.fetchesStarted() >= stream.maxFetches()) {
     throwError(ctx, ErrorCode::E_FETCH_LIMIT,
-               {std::to_string(limit * kCallsPerFetchInFlight),
+               {std::to_string(stream.maxFetches()),
                 "in one stream (ten times limits.fetches)"});
     return false;
   }
@@ -131,6 +151,10 @@ bool prepare(const Call& call, Stream& stream, JSValueConst input, JSValueConst 
   });
   if (!request.body.stream.isObject() && request.body.source != nullptr)
     fetch.body = request.body.source->bytes();
+  if (policy != nullptr) {
+    fetch.retry = std::make_unique<Retry>(*policy, call.runtime.retryLoad(fetch.cluster),
+                                          host::monotonicNs() + fetch.timeoutMs * kNsPerMs);
+  }
   return true;
 }
 
@@ -214,8 +238,8 @@ Fetch* Stream::fetchByCallout(uint64_t calloutId) {
   if (rare_ == nullptr)
     return nullptr;
   const auto found = std::find_if(rare().fetches.begin(), rare().fetches.end(), [&](const auto& fetch) {
-    return fetch->calloutId == calloutId && fetch->state != Fetch::State::Done &&
-           fetch->state != Fetch::State::Recorded;
+    return fetch->calloutId == calloutId && (fetch->state == Fetch::State::AwaitHeaders ||
+                                             fetch->state == Fetch::State::AwaitBody);
   });
   return found == rare().fetches.end() ? nullptr : found->get();
 }
@@ -237,7 +261,8 @@ void Stream::actOnFetches() {
       startFetch(fetch);
     if (!ended_ && fetch.upload != nullptr)
       actOnUpload(fetch);
-    if (!ended_ && fetch.state == Fetch::State::Done && fetch.calloutId != 0)
+    const bool given = fetch.state == Fetch::State::Done || fetch.state == Fetch::State::Paused;
+    if (!ended_ && given && fetch.calloutId != 0)
       host_.resetCallout(std::exchange(fetch.calloutId, 0));
   }
   actingOnFetches_ = false;
@@ -257,6 +282,8 @@ void Stream::startFetch(Fetch& fetch) {
       fields.push_back({name, value});
   }
   fetch.state = Fetch::State::AwaitHeaders;
+  if (fetch.retry != nullptr && fetch.retry->policy().perTryTimeoutMs > 0)
+    startTryTimer(fetch, fetch.retry->policy().perTryTimeoutMs);
   const CalloutStart start =
       host_.startCallout(fetch.cluster, fields, fetch.body, fetch.upload == nullptr, fetch.calloutId);
   if (ended_)
@@ -297,6 +324,7 @@ void Stream::leaveSignal(Fetch& fetch) {
 void Stream::endFetch(Fetch& fetch) {
   fetch.state = Fetch::State::Done;
   finishFetchSpan(fetch);
+  fetch.retry.reset();
   std::erase_if(rare().timers, [&](const Timer& timer) { return timer.fetchId == fetch.id; });
 }
 
@@ -328,6 +356,14 @@ void Stream::rejectFetch(Fetch& fetch, ErrorCode code, std::string_view first,
   runtime_->run(
       *this, budget(),
       [&] {
+        const bool covered = code == ErrorCode::E_FETCH_RESET || code == ErrorCode::E_FETCH_NO_HOST;
+        if (covered && fetch.retry != nullptr && fetch.retry->policy().onReset) {
+          if (const auto pauseNs = pauseBeforeRetry(fetch, {})) {
+            tagFailure(fetch, code);
+            pauseFetch(fetch, *pauseNs);
+            return;
+          }
+        }
         const js::Value error(runtime_->ctx(), newError(runtime_->ctx(), code, {first, second}));
         settleFetchBadly(fetch, error.get(), {code, std::string(first), std::string(second)});
       },
@@ -339,14 +375,21 @@ void Stream::cancelFetch(uint32_t fetchId, JSValueConst reason) {
     settleFetchBadly(*fetch, reason, {ErrorCode::E_ABORTED, "fetch", {}});
 }
 
-void Stream::timeOutFetch(uint32_t fetchId) {
+void Stream::onFetchTimer(uint32_t fetchId, uint32_t timerId) {
   Fetch* fetch = fetchById(fetchId);
   if (fetch == nullptr)
     return;
+  if (fetch->retry != nullptr && fetch->retry->timerId == timerId)
+    onTryTimer(*fetch);
+  else
+    failOnTime(*fetch, fetch->timeoutMs);
+}
+
+void Stream::failOnTime(Fetch& fetch, uint32_t ms) {
   JSContext* ctx = runtime_->ctx();
-  const std::string ms = std::to_string(fetch->timeoutMs);
-  const js::Value error(ctx, newError(ctx, ErrorCode::E_FETCH_TIMEOUT, {fetch->cluster, ms}));
-  settleFetchBadly(*fetch, error.get(), {ErrorCode::E_FETCH_TIMEOUT, fetch->cluster, ms});
+  const std::string text = std::to_string(ms);
+  const js::Value error(ctx, newError(ctx, ErrorCode::E_FETCH_TIMEOUT, {fetch.cluster, text}));
+  settleFetchBadly(fetch, error.get(), {ErrorCode::E_FETCH_TIMEOUT, fetch.cluster, text});
 }
 
 void Stream::abortFetches(JSValueConst reason) {
@@ -367,6 +410,7 @@ void Stream::onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> h
     return;
   uint32_t status = 0;
   std::string_view location;
+  std::string_view retryAfter;
   std::optional<size_t> bodyBytes;
   HeaderList lines;
   for (const HeaderField& field : headers) {
@@ -376,6 +420,8 @@ void Stream::onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> h
       lines.emplace_back(field.name, field.value);
     if (field.name == "location") {
       location = field.value;
+    } else if (field.name == "retry-after") {
+      retryAfter = field.value;
     } else if (field.name == "content-length") {
       size_t length = 0;
       const char* end = field.value.data() + field.value.size();
@@ -390,6 +436,15 @@ void Stream::onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> h
   if (follow) {
     redirectFetch(*fetch, status, std::string(location));
     return;
+  }
+  if (fetch->retry != nullptr && fetch->retry->policy().covers(status)) {
+    if (const auto pauseNs = pauseBeforeRetry(*fetch, retryAfter)) {
+      // It may have ended: there is nothing to reset then.
+      if (endStream)
+        fetch->calloutId = 0;
+      runtime_->run(*this, budget(), [&] { pauseFetch(*fetch, *pauseNs); }, [](js::Entry&) {});
+      return;
+    }
   }
   fetch->answer = BodySource::open(runtime_->engine(), id_, fetch->id);
   auto data = std::make_unique<ResponseData>();
@@ -421,6 +476,7 @@ void Stream::onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> h
 }
 
 void Stream::giveAnswer(Fetch& fetch, std::unique_ptr<ResponseData> data) {
+  endRetries(fetch);
   const js::Value response = newResponse(*runtime_, std::move(data));
   const js::Value promise = std::move(fetch.promise);
   if (!response.isException())

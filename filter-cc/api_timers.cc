@@ -149,7 +149,7 @@ void Stream::fireTimers(uint64_t nowNs) {
         [&] {
           JSContext* ctx = runtime_->ctx();
           if (timer.fetchId != 0) {
-            timeOutFetch(timer.fetchId);
+            onFetchTimer(timer.fetchId, timer.id);
           } else if (js::isPromise(timer.target.get())) {
             js::settlePromise(ctx, timer.target.get(), JS_UNDEFINED, false);
           } else {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "filter-cc/host.h"
+#include "filter-cc/retry.h"
 #include "filter-cc/stream.h"
 #include "filter-cc/world.h"
 
@@ -30,7 +31,7 @@ constexpr std::string_view kBuiltinNames[] = {"events", "console", "streams"};
 static_assert(std::size(kBuiltinNames) == static_cast<size_t>(Builtin::Count));
 
 constexpr const char* kMemberNames[] = {"body",     "details", "headers", "method",     "prototype",
-                                        "redirect", "signal",  "status",  "statusText", "timeoutMs"};
+                                        "redirect", "retry",   "signal",  "status",     "statusText", "timeoutMs"};
 static_assert(std::size(kMemberNames) == static_cast<size_t>(Member::Count));
 
 /** A name of globalThis that is made when it is first read. */
@@ -757,6 +758,13 @@ JSValueConst Runtime::builtin(Builtin builtin) {
     exports = std::move(loaded);
   }
   return exports.get();
+}
+
+std::shared_ptr<RetryLoad> Runtime::retryLoad(const std::string& cluster) {
+  std::shared_ptr<RetryLoad>& load = retryLoads_[cluster];
+  if (load == nullptr)
+    load = std::make_shared<RetryLoad>();
+  return load;
 }
 
 js::Value Runtime::callBuiltin(Builtin builtin, const char* name,

@@ -25,6 +25,7 @@
 namespace fairlead {
 
 class Stream;
+struct RetryLoad;
 
 /** The parts of the script's world that are written in TypeScript; see builtins/. */
 enum class Builtin : uint8_t { Events, Console, Streams, Count };
@@ -37,6 +38,7 @@ enum class Member : uint8_t {
   Method,
   Prototype,
   Redirect,
+  Retry,
   Signal,
   Status,
   StatusText,
@@ -171,6 +173,8 @@ public:
   /** See Call::keep. */
   std::string& scratch() { return scratch_; }
   OnceTable& once() { return once_; }
+  /** What the calls to a cluster that may be retried count up to. */
+  std::shared_ptr<RetryLoad> retryLoad(const std::string& cluster);
   /** What the top level has declared so far, and whether it runs still. */
   std::vector<MetricShape>& metrics() { return metrics_; }
   bool declaring() const { return declaring_; }
@@ -240,6 +244,7 @@ private:
   const Settings* lastSettings_ = nullptr;
   std::array<js::Value, static_cast<size_t>(Builtin::Count)> builtins_;
   OnceTable once_;
+  std::map<std::string, std::shared_ptr<RetryLoad>> retryLoads_;
   std::vector<MetricShape> metrics_;
   std::vector<JobFunction> jobs_;
   bool declaring_ = true;

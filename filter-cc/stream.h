@@ -35,6 +35,7 @@
 #include "filter-cc/headers.h"
 #include "filter-cc/host.h"
 #include "filter-cc/message.h"
+#include "filter-cc/retry.h"
 #include "filter-cc/runtime.h"
 #include "filter-cc/script.h"
 #include "filter-cc/tracing.h"
@@ -58,6 +59,7 @@ inline constexpr uint32_t kMaxResponseFlags = 16;
 inline constexpr size_t kMaxUnsentBytes = size_t{64} * 1024;
 /** Of a reply not more than that is sent in one event: Envoy tells that its buffer is full in another. */
 inline constexpr size_t kMaxSentAtOnceBytes = size_t{256} * 1024;
+inline constexpr uint32_t kCallsPerFetchInFlight = 10;
 /** What a script has the tracer keep, children included. */
 inline constexpr size_t kMaxSpanBytes = size_t{64} * 1024;
 /** An answer that says it is no longer than this is given when it is whole. */
@@ -128,6 +130,7 @@ struct Fetch {
     Recorded,   // the script asked; nothing has been sent
     AwaitHeaders,
     AwaitBody,  // bytes are coming; of a long answer the promise has been fulfilled
+    Paused,     // waits for its next try; a callout that is still open gets reset
     Done,       // settled; a callout that is still open gets reset
   };
   uint32_t id = 0;
@@ -147,6 +150,8 @@ struct Fetch {
   std::unique_ptr<Outgoing> upload;
   uint32_t timeoutMs = 0;
   uint32_t redirects = 0;
+  /** Until the answer is given, where it may be tried again. */
+  std::unique_ptr<Retry> retry;
   /** Its span, when the exchange is traced. */
   HostSpan* span = nullptr;
   js::Value promise;
@@ -310,6 +315,8 @@ public:
   /** Fetches in flight, and all there have been. */
   uint32_t fetchesInFlight();
   uint32_t fetchesStarted() const { return fetchesStarted_; }
+  /** How many there may be in all: a stream may make this many times as many as may be in flight. */
+  uint32_t maxFetches() const { return config_.config.limits.fetches * kCallsPerFetchInFlight; }
 
   // In api_tracing.cc.
   /** Counts what the tracer is to keep; false past the cap. */
@@ -528,8 +535,17 @@ private:
   void rejectFetch(Fetch& fetch, ErrorCode code, std::string_view first,
                    std::string_view second = {});
   void redirectFetch(Fetch& fetch, uint32_t status, const std::string& location);
-  void timeOutFetch(uint32_t fetchId);
+  void onFetchTimer(uint32_t fetchId, uint32_t timerId);
+  void failOnTime(Fetch& fetch, uint32_t ms);
   void abortFetches(JSValueConst reason);
+  // In retry.cc.
+  /** How long a fetch that has failed waits for its next try; nothing where there is none. */
+  std::optional<uint64_t> pauseBeforeRetry(const Fetch& fetch, std::string_view retryAfter) const;
+  /** Requires: an open Entry. */
+  void pauseFetch(Fetch& fetch, uint64_t pauseNs);
+  void startTryTimer(Fetch& fetch, double ms);
+  void onTryTimer(Fetch& fetch);
+  void endRetries(Fetch& fetch);
   // In api_tracing.cc.
   /** Begins the span of a call, and gives its request the headers by which the trace goes on. */
   void traceFetch(Fetch& fetch);

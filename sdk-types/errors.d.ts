@@ -48,6 +48,7 @@ export type HostErrorCode =
   | 'E_FETCH_RESET'
   | 'E_FETCH_REQUEST'
   | 'E_FETCH_REDIRECT'
+  | 'E_FETCH_RETRY'
   | 'E_FETCH_LIMIT'
   | 'E_FETCH_TIMEOUT'
   | 'E_ABORTED'

@@ -2,6 +2,66 @@
 // Copyright The fairlead Authors
 
 /**
+ * When a call is made anew, and how often: the words are those of Envoy's retry policy.
+ *
+ * @since 1
+ * @example
+ * const retry: FetchRetry = { numRetries: 3, retryOn: ["5xx", "reset", 429], perTryTimeoutMs: 100 };
+ */
+interface FetchRetry {
+  /**
+   * How many tries may follow the first: from 0 to 10; by default 0.
+   *
+   * @since 1
+   */
+  numRetries?: number | undefined;
+
+  /**
+   * Which failures are followed by another try: a status from 400 to 599, or one of these words. By default `reset`,
+   * `timeout` and `gateway-error`.
+   *
+   * - `reset`: the call has ended without the answer that is to be given, or no host of the cluster could take it.
+   * - `timeout`: `perTryTimeoutMs` are over.
+   * - `gateway-error`: status 502, 503 or 504. When nobody listens, or a connection ends early, Envoy answers with 503.
+   * - `5xx`: any status from 500.
+   *
+   * @since 1
+   */
+  retryOn?: readonly (number | "reset" | "timeout" | "gateway-error" | "5xx")[] | undefined;
+
+  /**
+   * How long one try may take until its answer is given, in milliseconds: from 1 to 3600000; by default as long as all of
+   * them together, `timeoutMs`.
+   *
+   * @since 1
+   */
+  perTryTimeoutMs?: number | undefined;
+
+  /**
+   * The longest pause before the first retry, in milliseconds, from 1 to 3600000; by default 25. It doubles with each
+   * retry; a pause takes any time below.
+   *
+   * @since 1
+   */
+  baseIntervalMs?: number | undefined;
+
+  /**
+   * The longest pause of all, in milliseconds, also where `retry-after` asks for more seconds; by default ten times
+   * `baseIntervalMs`.
+   *
+   * @since 1
+   */
+  maxIntervalMs?: number | undefined;
+
+  /**
+   * The call may arrive more than once, whatever its method is. GET, HEAD, OPTIONS, PUT and DELETE may without it.
+   *
+   * @since 1
+   */
+  idempotent?: boolean | undefined;
+}
+
+/**
  * What `fetch` takes beside the members of RequestInit.
  *
  * @since 1
@@ -13,6 +73,15 @@ interface FetchInit extends RequestInit {
    * @since 1
    */
   timeoutMs?: number | undefined;
+
+  /**
+   * Has a call that fails made anew: a number stands for `{ numRetries }`. All tries together take `timeoutMs` at most,
+   * and each is one of the calls that a stream may make. When nothing is left of either, or too many calls to a cluster
+   * are retries already (more than three, and more than a fifth of those that may be), what has come is given.
+   *
+   * @since 1
+   */
+  retry?: number | FetchRetry | undefined;
 }
 
 /**
@@ -49,6 +118,7 @@ interface FetchInit extends RequestInit {
  * @throws E_FETCH_REQUEST when Envoy refuses the request
  * @throws E_FETCH_RESET when the call ends before the answer is complete
  * @throws E_FETCH_REDIRECT for a redirect that cannot or shall not be followed
+ * @throws E_FETCH_RETRY for `retry` with a body that is a stream, or with a method that is not idempotent
  * @throws E_FETCH_LIMIT for more calls at once than `limits.fetches`, or ten times as many in one stream
  * @throws E_FETCH_TIMEOUT when `timeoutMs` are over; a DOMException of the name TimeoutError
  * @throws E_ABORTED when the stream ends before; a DOMException of the name AbortError

@@ -249,6 +249,12 @@ const onceKeys = once('keys', 60_000, async () => ({ kid: 'a' }));
 is<typeof onceKeys, Promise<{ kid: string }>>(true);
 const onceNumber = once('number', 0, () => 1);
 is<typeof onceNumber, Promise<number>>(true);
+await fetch('http://a/', { retry: 2 });
+await fetch('http://a/', { method: 'POST', retry: { numRetries: 1, retryOn: ['5xx', 429], idempotent: true } });
+// fails TS2322: Type '"4xx"' is not assignable to type
+fetch('http://a/', { retry: { retryOn: ['4xx'] } });
+// fails TS2353: 'attempts' does not exist in type 'FetchRetry'
+fetch('http://a/', { retry: { attempts: 2 } });
 // fails TS2561: 'timeout' does not exist in type 'FetchInit'
 fetch('http://a/', { timeout: 5 });
 // fails TS2322: Type 'string' is not assignable to type 'number'

@@ -119,6 +119,54 @@ export const fetch: readonly Case[] = [
   told('a cluster that Envoy does not know is an error (F033)', 'nobody', undefined, 'TypeError E_FETCH_CLUSTER_UNKNOWN'),
   told('a host that the config does not list is an error (F080)', 'elsewhere', undefined, 'TypeError E_FETCH_CLUSTER_NOT_ALLOWED'),
   {
+    title: 'a call is made anew as often as its policy says, and of a method or body that allows it (F037)',
+    hooks: `async onRequest(request) {
+      const told = [];
+      const call = async (path, init) => {
+        try { const answer = await fetch("http://auth" + path, init); told.push(answer.status + " " + (await answer.text())); }
+        catch (error) { told.push(error.code); }
+      };
+      await call("/two", { method: "PUT", body: "b", retry: 2 });
+      await call("/one", { retry: 1 });
+      await call("/500", { retry: 1 });
+      await call("/500", { retry: { numRetries: 1, retryOn: ["5xx"] } });
+      await call("/cut", { retry: { numRetries: 1, retryOn: ["reset"], maxIntervalMs: 100 } });
+      await call("/silent", { retry: { numRetries: 1, perTryTimeoutMs: 200 } });
+      await call("/post", { method: "POST", body: "b", retry: 1 });
+      await call("/post", { method: "POST", body: "b", retry: { numRetries: 1, idempotent: true } });
+      request.headers.set("x-told", told.join(", "));
+    }`,
+    more: clusters,
+    exchanges: [
+      {
+        clusters: {
+          auth: [
+            { path: '/two', times: 2, status: 503 },
+            { path: '/two', body: 'third' },
+            { path: '/one', times: 2, status: 503, body: 'busy' },
+            { path: '/500', times: 2, status: 500, body: 'no' },
+            { path: '/500', body: 'after' },
+            { path: '/cut', times: 1, kind: 'reset', headers: { 'content-length': '8' }, body: 'half' },
+            { path: '/cut', body: 'whole' },
+            { path: '/silent', times: 1, kind: 'silent' },
+            { path: '/silent', body: 'spoken' },
+            { path: '/post', times: 1, status: 502 },
+            { path: '/post', body: 'posted' },
+          ],
+        },
+        want: {
+          client: { status: 200 },
+          upstream: { headers: { 'x-told': '200 third, 503 busy, 500 no, 200 after, 200 whole, 200 spoken, E_FETCH_RETRY, 200 posted' } },
+          callouts: [
+            ...Array.from({ length: 3 }, () => ({ cluster: 'auth', method: 'PUT', path: '/two', body: 'b' })),
+            ...['/one', '/one', '/500', '/500', '/500', '/cut', '/cut', '/silent', '/silent'].map((path) => ({ cluster: 'auth', path })),
+            ...Array.from({ length: 2 }, () => ({ cluster: 'auth', method: 'POST', path: '/post', body: 'b' })),
+          ],
+        },
+      },
+    ],
+  },
+  {
     title: 'redirects are followed, refused or shown, and credentials stay (F030)',
     hooks: `async onRequest(request) {
       const told = [];

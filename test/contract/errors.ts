@@ -177,6 +177,7 @@ export const provocations: readonly Provocation[] = [
   },
   { code: 'E_FETCH_RESET', member: 'globals.fetch', auth: { kind: 'reset', body: 'a' }, run: `await (${fetchAuth.slice(0, -1)}).text();` },
   { code: 'E_FETCH_REDIRECT', member: 'globals.fetch', auth: { status: 302, headers: { location: '/' } }, run: fetchAuth },
+  { code: 'E_FETCH_RETRY', member: 'globals.fetch', run: 'await fetch("http://auth/", { method: "POST", retry: 1 });' },
   {
     code: 'E_FETCH_LIMIT',
     member: 'globals.fetch',
