@@ -10,6 +10,7 @@
 
 #include "ada.h"
 #include "filter-cc/events.h"
+#include "filter-cc/keepalive.h"
 #include "filter-cc/message.h"
 #include "filter-cc/runtime.h"
 #include "filter-cc/stream.h"
@@ -52,6 +53,19 @@ std::string allowedHosts(const Config& config) {
   return hosts.empty() ? "none" : hosts;
 }
 
+/** What a call sends as its headers. Valid until: they change. */
+std::vector<HeaderField> fieldsOf(const Fetch& fetch) {
+  std::vector<HeaderField> fields = {{":method", fetch.method},
+                                     {":scheme", fetch.scheme},
+                                     {":authority", fetch.host},
+                                     {":path", fetch.path}};
+  for (const auto& [name, value] : fetch.headers) {
+    if (!value.empty())
+      fields.push_back({name, value});
+  }
+  return fields;
+}
+
 js::Value rejectedNow(JSContext* ctx) {
   const js::Value reason(ctx, JS_GetException(ctx));
   js::Value promise = js::newPromise(ctx);
@@ -88,8 +102,39 @@ bool mayRepeat(const Call& call, const RequestData& request, const RetryPolicy& 
   return true;
 }
 
+/** Whether a call can be made without a script that waits for it. */
+bool mayOutlive(const Call& call, const RequestData& request, const Fetch& fetch) {
+  const char* why = request.body.stream.isObject()          ? "a body that is a stream ends with its exchange"
+                    : fetch.body.size() > kMaxKeepaliveBytes ? "the body is larger than 64 KiB"
+                    : fetch.retry != nullptr                 ? "such a call is not retried"
+                                                             : nullptr;
+  if (why != nullptr)
+    throwError(call.ctx, ErrorCode::E_FETCH_KEEPALIVE, {why});
+  return why == nullptr;
+}
+
+/** The answer of a call that has been handed over. */
+js::Value accepted(const Call& call, Stream& stream, Fetch& fetch) {
+  constexpr uint32_t kAccepted = 202;
+  js::Value promise = js::newPromise(call.ctx);
+  if (promise.isException())
+    return promise;
+  if (!stream.handOver(fetch)) {
+    const uint32_t limit = stream.config().config.limits.keepalives;
+    throwError(call.ctx, ErrorCode::E_FETCH_KEEPALIVE_LIMIT, {std::to_string(limit)});
+    return rejectedNow(call.ctx);
+  }
+  auto data = std::make_unique<ResponseData>();
+  data->status = kAccepted;
+  const js::Value response = newResponse(call.runtime, std::move(data));
+  if (response.isException())
+    return {call.ctx, JS_EXCEPTION};
+  js::settlePromise(call.ctx, promise.get(), response.get(), false);
+  return promise;
+}
+
 /** Checks everything about a call that can be checked before it is sent. */
-bool prepare(const Call& call, Stream& stream, JSValueConst input, JSValueConst init,
+bool prepare(const Call& call, Stream& stream, JSValueConst input, JSValueConst init, bool outlives,
              RequestData& request, Fetch& fetch) {
   JSContext* ctx = call.ctx;
   const Config& config = stream.config().config;
@@ -129,7 +174,7 @@ bool prepare(const Call& call, Stream& stream, JSValueConst input, JSValueConst 
     return false;
   }
   const uint32_t limit = config.limits.fetches;
-  if (stream.fetchesInFlight() >= limit) {
+  if (!outlives && stream.fetchesInFlight() >= limit) {
     throwError(ctx, ErrorCode::E_FETCH_LIMIT, {std::to_string(limit), "at once (limits.fetches)"});
     return false;
   }
@@ -161,12 +206,17 @@ bool prepare(const Call& call, Stream& stream, JSValueConst input, JSValueConst 
 Outcome<JSValue> globals_fetch(Call& call, JSValueConst input, JSValueConst init) {
   JSContext* ctx = call.ctx;
   Stream* stream = call.stream();
+  const js::Value keepalive = call.runtime.member(init, Member::Keepalive);
+  if (keepalive.isException())
+    return rejectedNow(ctx);
+  const bool outlives = JS_ToBool(ctx, keepalive.get()) > 0;
   // Once the stream has ended, nothing could come back: a retry loop must not spin.
-  if (stream == nullptr || stream->ended())
+  if (stream == nullptr || (stream->ended() && !outlives))
     return js::newPromise(ctx);
   auto fetch = std::make_unique<Fetch>();
   RequestData request;
-  const bool prepared = prepare(call, *stream, input, init, request, *fetch);
+  const bool prepared = prepare(call, *stream, input, init, outlives, request, *fetch) &&
+                        (!outlives || mayOutlive(call, request, *fetch));
   js::Value signal = std::move(request.signal);
   if (!prepared)
     return rejectedNow(ctx);
@@ -174,6 +224,8 @@ Outcome<JSValue> globals_fetch(Call& call, JSValueConst input, JSValueConst init
     JS_Throw(ctx, abortReason(call.runtime, signal.get()).release());
     return rejectedNow(ctx);
   }
+  if (outlives)
+    return accepted(call, *stream, *fetch);
   const uint32_t id = stream->addFetch(call, std::move(fetch));
   if (id == 0)
     return Thrown{};
@@ -271,16 +323,22 @@ void Stream::actOnFetches() {
                   [](const auto& fetch) { return fetch->state == Fetch::State::Done; });
 }
 
+bool Stream::handOver(Fetch& fetch) {
+  ++fetchesStarted_;
+  traceFetch(fetch);
+  KeepaliveCall call{fetch.cluster, {}, std::move(fetch.body), fetch.timeoutMs * kNsPerMs};
+  for (const HeaderField& field : fieldsOf(fetch))
+    call.headers.emplace_back(field.name, field.value);
+  const bool added = config_.keepalive != nullptr && config_.keepalive->add(std::move(call));
+  if (!added)
+    tagFailure(fetch, ErrorCode::E_FETCH_KEEPALIVE_LIMIT);
+  finishFetchSpan(fetch);
+  return added;
+}
+
 void Stream::startFetch(Fetch& fetch) {
   traceFetch(fetch);
-  std::vector<HeaderField> fields = {{":method", fetch.method},
-                                     {":scheme", fetch.scheme},
-                                     {":authority", fetch.host},
-                                     {":path", fetch.path}};
-  for (const auto& [name, value] : fetch.headers) {
-    if (!value.empty())
-      fields.push_back({name, value});
-  }
+  const std::vector<HeaderField> fields = fieldsOf(fetch);
   fetch.state = Fetch::State::AwaitHeaders;
   if (fetch.retry != nullptr && fetch.retry->policy().perTryTimeoutMs > 0)
     startTryTimer(fetch, fetch.retry->policy().perTryTimeoutMs);

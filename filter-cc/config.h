@@ -37,6 +37,7 @@ struct Limits {
   uint32_t waitMs = 0;
   uint32_t bodyKb = 0;
   uint32_t fetches = 0;
+  uint32_t keepalives = 0;
   uint32_t sharedKb = 0;
 };
 

@@ -51,7 +51,7 @@ constexpr std::string_view kKnown =
     "inline, file, bytecode, config, clusters, cluster_header, metadata, limits, on_error";
 constexpr std::string_view kKnownLimits =
     "cpu_ms, stream_cpu_ms, load_ms, memory_mb, stack_kb, wait_ms, body_kb, "
-    "fetches, shared_kb";
+    "fetches, keepalives, shared_kb";
 
 std::string unknown(std::string_view path, std::string_view hint, std::string_view known = kKnown) {
   std::string text = "unknown key " + std::string(path);
@@ -91,6 +91,7 @@ TEST(ConfigTest, DefaultsAreThoseOfTheTable) {
     EXPECT_EQ(config.limits.waitMs, 15'000U);
     EXPECT_EQ(config.limits.bodyKb, 1'024U);
     EXPECT_EQ(config.limits.fetches, 16U);
+    EXPECT_EQ(config.limits.keepalives, 64U);
     EXPECT_EQ(config.limits.sharedKb, 1024U);
     EXPECT_EQ(config.onError.status, 500U);
     EXPECT_EQ(config.onError.waitStatus, 504U);

@@ -184,7 +184,7 @@ class EnvoyConfig final : public HostConfig {
 public:
   explicit EnvoyConfig(void* envoy) : envoy_(envoy) {}
 
-  std::unique_ptr<HostJob> newJob(Job&) override {
+  std::unique_ptr<HostJob> newJob(Background&) override {
     return std::make_unique<EnvoyJob>(envoy_, jobs_++);
   }
 
@@ -1018,17 +1018,13 @@ template <class Event> void onEvent(const char* hook, const void* filter, Event&
   barrier(hook, [&] { event(host->stream()); }, [&] { host->failClosed(); });
 }
 
-/** An event of a call that one of the config's jobs has made: each looks whether it is its own. */
+/** An event of a call that a config has made: each of its jobs looks whether it is its own. */
 template <class Event> void onJobs(const char* hook, const void* config, Event&& event) noexcept {
   barrier(hook, [&] {
     if (!ConfigsWithJobs::instance().has(config))
       return;
-    for (const std::unique_ptr<Job>& job : static_cast<const FilterConfig*>(config)->jobs) {
-      if (Stream* stream = job->stream()) {
-        const StreamRef keep(*stream);
-        event(*stream);
-      }
-    }
+    for (const auto& job : static_cast<const FilterConfig*>(config)->background)
+      event(*job);
   });
 }
 
@@ -1124,7 +1120,7 @@ FAIRLEAD_EXPORT const void* envoy_dynamic_module_on_http_filter_config_new(void*
         Result<std::unique_ptr<FilterConfig>> made =
             FilterConfig::create(toView(name), toView(config), &host);
         if (made) {
-          if (!(*made)->jobs.empty())
+          if (!(*made)->background.empty())
             ConfigsWithJobs::instance().add(made->get());
           return made->release();
         }
@@ -1148,7 +1144,7 @@ FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_scheduled(void*,
                                                                           uint64_t number) {
   barrier("http_filter_config_scheduled", [&] {
     if (ConfigsWithJobs::instance().has(config))
-      static_cast<const FilterConfig*>(config)->jobs[number]->onWake();
+      static_cast<const FilterConfig*>(config)->background[number]->onWake();
   });
 }
 
@@ -1160,16 +1156,16 @@ FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_http_callout_don
 FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_http_stream_headers(
     void*, const void* config, uint64_t stream_id, EnvoyHeader* headers, size_t headers_size,
     bool end_stream) {
-  onJobs("http_filter_config_http_stream_headers", config, [&](Stream& stream) {
-    stream.onCalloutHeaders(stream_id, toFields(headers, headers_size), end_stream);
+  onJobs("http_filter_config_http_stream_headers", config, [&](Background& job) {
+    job.onCalloutHeaders(stream_id, toFields(headers, headers_size), end_stream);
   });
 }
 
 FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_http_stream_data(
     void*, const void* config, uint64_t stream_id, const EnvoyBuffer* data, size_t data_count,
     bool end_stream) {
-  onJobs("http_filter_config_http_stream_data", config, [&](Stream& stream) {
-    stream.onCalloutData(stream_id, toViews(data, data_count), end_stream);
+  onJobs("http_filter_config_http_stream_data", config, [&](Background& job) {
+    job.onCalloutData(stream_id, toViews(data, data_count), end_stream);
   });
 }
 
@@ -1181,13 +1177,13 @@ FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_http_stream_trai
 FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_http_stream_complete(
     void*, const void* config, uint64_t stream_id) {
   onJobs("http_filter_config_http_stream_complete", config,
-         [&](Stream& stream) { stream.onCalloutComplete(stream_id); });
+         [&](Background& job) { job.onCalloutComplete(stream_id); });
 }
 
 FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_http_stream_reset(
     void*, const void* config, uint64_t stream_id, int) {
   onJobs("http_filter_config_http_stream_reset", config,
-         [&](Stream& stream) { stream.onCalloutReset(stream_id); });
+         [&](Background& job) { job.onCalloutReset(stream_id); });
 }
 
 FAIRLEAD_EXPORT const void* envoy_dynamic_module_on_http_filter_new(const void* config,

@@ -79,7 +79,20 @@ struct HeaderLookup {
   size_t count = 0;
 };
 
-class Job;
+/** What goes on in a config without an exchange: what its HostJob tells. Thread: main. */
+class Background {
+public:
+  virtual ~Background() = default;
+  /** The clock has come to where HostJob::wakeAt asked for, or is past it. */
+  virtual void onWake() = 0;
+  // Of calls of the config, which need not be its own.
+  virtual void onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> headers,
+                                bool endStream) = 0;
+  virtual void onCalloutData(uint64_t calloutId, std::span<const std::string_view> pieces,
+                             bool endStream) = 0;
+  virtual void onCalloutComplete(uint64_t calloutId) = 0;
+  virtual void onCalloutReset(uint64_t calloutId) = 0;
+};
 
 /**
  * The proxy's side of a job, which belongs to a config and to no exchange.
@@ -88,9 +101,9 @@ class Job;
 class HostJob {
 public:
   virtual ~HostJob() = default;
-  /** Asks for Job::onWake, as HostStream::wakeAt does; another call takes its place. */
+  /** Asks for Background::onWake, as HostStream::wakeAt does; another call takes its place. Thread: any. */
   virtual void wakeAt(uint64_t deadlineNs) = 0;
-  // As those of HostStream. Events go to Job::stream().
+  // As those of HostStream. Events go to the Background.
   virtual CalloutStart startCallout(std::string_view cluster, std::span<const HeaderField> headers,
                                     std::string_view body, bool endStream, uint64_t& calloutId) = 0;
   virtual bool sendCalloutData(uint64_t calloutId, std::string_view bytes, bool endStream) = 0;
@@ -104,7 +117,7 @@ class HostConfig {
 public:
   virtual ~HostConfig() = default;
   /** Owner: the job. */
-  virtual std::unique_ptr<HostJob> newJob(Job& job) = 0;
+  virtual std::unique_ptr<HostJob> newJob(Background& job) = 0;
   /** An id of the metric for updates, which give as many label values as there are labels. */
   virtual size_t defineMetric(MetricKind kind, const std::string& name,
                               std::span<const std::string_view> labels) = 0;

@@ -749,7 +749,7 @@ FakeEnvoy::Events::iterator FakeEnvoy::postAt(uint64_t timeNs, std::function<voi
 /** A job's calls are answered whole, in one event. */
 class FakeJob final : public HostJob {
 public:
-  FakeJob(FakeEnvoy& envoy, Job& job) : envoy_(envoy), job_(job) {}
+  FakeJob(FakeEnvoy& envoy, Background& job) : envoy_(envoy), job_(job) {}
   ~FakeJob() override {
     *alive_ = false;
     wakeAt(0);
@@ -799,6 +799,7 @@ public:
 
 private:
   void ask(uint64_t calloutId, const CalloutHandler& handler) {
+    envoy_.jobCallouts_.push_back(calls_[calloutId]);
     const std::optional<CalloutAnswer> answer = handler(calls_[calloutId]);
     if (!answer)
       return;
@@ -811,34 +812,25 @@ private:
 
   void play(uint64_t calloutId, const CalloutAnswer& answer) {
     const FakeEnvoy::Turn turn(envoy_);
-    // Each event can end the run.
-    const auto event = [&](auto&& happen) {
-      if (Stream* stream = job_.stream()) {
-        const StreamRef keep(*stream);
-        happen(*stream);
-      }
-    };
     Loans loans;
     std::vector<HeaderField> fields;
     for (const auto& [name, value] : answer.headers)
       fields.push_back({loans.lend(name), loans.lend(value)});
     const bool completes = answer.end == CalloutAnswer::End::Complete;
     if (!fields.empty())
-      event([&](Stream& stream) {
-        stream.onCalloutHeaders(calloutId, fields, completes && answer.frames.empty());
-      });
+      job_.onCalloutHeaders(calloutId, fields, completes && answer.frames.empty());
     for (const std::string& frame : answer.frames) {
       const std::string_view piece = loans.lend(frame);
-      event([&](Stream& stream) { stream.onCalloutData(calloutId, {&piece, 1}, false); });
+      job_.onCalloutData(calloutId, {&piece, 1}, false);
     }
     if (completes)
-      event([&](Stream& stream) { stream.onCalloutComplete(calloutId); });
+      job_.onCalloutComplete(calloutId);
     else if (answer.end == CalloutAnswer::End::Reset)
-      event([&](Stream& stream) { stream.onCalloutReset(calloutId); });
+      job_.onCalloutReset(calloutId);
   }
 
   FakeEnvoy& envoy_;
-  Job& job_;
+  Background& job_;
   std::optional<FakeEnvoy::Events::iterator> wake_;
   std::map<uint64_t, CalloutRequest> calls_;
   uint64_t lastCalloutId_ = 0;
@@ -846,7 +838,7 @@ private:
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
-std::unique_ptr<HostJob> FakeEnvoy::newJob(Job& job) {
+std::unique_ptr<HostJob> FakeEnvoy::newJob(Background& job) {
   return std::make_unique<FakeJob>(*this, job);
 }
 
@@ -1944,6 +1936,7 @@ ExchangeResult runExchange(FakeEnvoy& envoy, const FilterConfig& config, const E
   const UpstreamBehavior& upstream = plan.upstream;
   const Received reply{upstream.response.headers, joined(upstream.response.frames), {}};
   const uint64_t startNs = envoy.nowNs();
+  (void)envoy.takeJobCallouts();
 
   Exchange exchange(envoy, config, plan.options);
   if (plan.clientLeavesAtMs) {
@@ -1990,6 +1983,10 @@ ExchangeResult runExchange(FakeEnvoy& envoy, const FilterConfig& config, const E
   result.upstream = exchange.atUpstream();
   result.client = exchange.atClient();
   result.callouts = exchange.callouts();
+  // What it has left to be done behind it.
+  envoy.advance(0);
+  for (CalloutRequest& request : envoy.takeJobCallouts())
+    result.callouts.push_back({1, std::move(request), false, false, nullptr});
   result.details = exchange.details();
   result.facts = exchange.facts();
   result.spans = exchange.spans();

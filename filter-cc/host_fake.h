@@ -210,9 +210,11 @@ public:
 
   // --- Configs ---
 
-  std::unique_ptr<HostJob> newJob(Job& job) override;
+  std::unique_ptr<HostJob> newJob(Background& job) override;
   size_t defineMetric(MetricKind kind, const std::string& name,
                       std::span<const std::string_view> labels) override;
+  /** The calls that configs have made without an exchange, each returned once. */
+  std::vector<CalloutRequest> takeJobCallouts() { return std::exchange(jobCallouts_, {}); }
   /** Values by `name label=value`; of a histogram the sum. Only what was updated is there. */
   const std::map<std::string, uint64_t>& metrics() const { return metrics_; }
 
@@ -260,6 +262,7 @@ private:
   /** Wakes of jobs: they come again and again, so nobody waits for the last of them. */
   Events jobWakes_;
   std::map<std::string, CalloutHandler, std::less<>> clusters_;
+  std::vector<CalloutRequest> jobCallouts_;
   struct MetricName {
     MetricKind kind;
     std::string name;

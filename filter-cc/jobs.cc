@@ -173,6 +173,27 @@ void Job::arm() {
     host_->wakeAt(wakeNs_ == 0 ? nextNs_ : std::min(wakeNs_, nextNs_));
 }
 
-Stream* Job::stream() const { return run_ == nullptr ? nullptr : &run_->stream(); }
+template <class Event> void Job::tellRun(Event&& event) {
+  if (run_ == nullptr)
+    return;
+  const StreamRef keep(run_->stream());
+  event(*keep);
+}
+
+void Job::onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> headers, bool endStream) {
+  tellRun([&](Stream& stream) { stream.onCalloutHeaders(calloutId, headers, endStream); });
+}
+
+void Job::onCalloutData(uint64_t calloutId, std::span<const std::string_view> pieces, bool endStream) {
+  tellRun([&](Stream& stream) { stream.onCalloutData(calloutId, pieces, endStream); });
+}
+
+void Job::onCalloutComplete(uint64_t calloutId) {
+  tellRun([&](Stream& stream) { stream.onCalloutComplete(calloutId); });
+}
+
+void Job::onCalloutReset(uint64_t calloutId) {
+  tellRun([&](Stream& stream) { stream.onCalloutReset(calloutId); });
+}
 
 }  // namespace fairlead

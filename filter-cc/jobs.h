@@ -17,29 +17,32 @@
 namespace fairlead {
 
 struct FilterConfig;
-class Stream;
-
 inline constexpr size_t kMaxJobs = 16;
 
 /** A function of every(), and how often it runs. */
-class Job {
+class Job final : public Background {
 public:
   /** Owner: the config, which outlives it. */
   Job(const FilterConfig& config, size_t index, uint64_t intervalNs);
-  ~Job();
+  ~Job() override;
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
 
   /** Lets it run: for the first time at once, in an event of its own. */
   void start(HostConfig& host);
-  /** The host's clock has come to where wakeAt() asked for, or is past it. */
-  void onWake();
-  /** What runs now, for the events of its calls; null between two runs. */
-  Stream* stream() const;
+  void onWake() override;
+  void onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> headers,
+                        bool endStream) override;
+  void onCalloutData(uint64_t calloutId, std::span<const std::string_view> pieces,
+                     bool endStream) override;
+  void onCalloutComplete(uint64_t calloutId) override;
+  void onCalloutReset(uint64_t calloutId) override;
 
 private:
   class Run;
 
+  /** Tells it to what runs now, if anything does. */
+  template <class Event> void tellRun(Event&& event);
   void begin();
   void arm();
 

@@ -30,8 +30,9 @@ namespace embedded {
 constexpr std::string_view kBuiltinNames[] = {"events", "console", "streams"};
 static_assert(std::size(kBuiltinNames) == static_cast<size_t>(Builtin::Count));
 
-constexpr const char* kMemberNames[] = {"body",     "details", "headers", "method",     "prototype",
-                                        "redirect", "retry",   "signal",  "status",     "statusText", "timeoutMs"};
+constexpr const char* kMemberNames[] = {"body",      "details",  "headers", "keepalive", "method",
+                                        "prototype", "redirect", "retry",   "signal",    "status",
+                                        "statusText", "timeoutMs"};
 static_assert(std::size(kMemberNames) == static_cast<size_t>(Member::Count));
 
 /** A name of globalThis that is made when it is first read. */

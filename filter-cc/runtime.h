@@ -35,6 +35,7 @@ enum class Member : uint8_t {
   Body,
   Details,
   Headers,
+  Keepalive,
   Method,
   Prototype,
   Redirect,

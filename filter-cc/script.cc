@@ -468,10 +468,17 @@ Result<std::unique_ptr<FilterConfig>> FilterConfig::create(std::string_view filt
   if (made->script->validating())
     return made;
   const std::vector<uint64_t>& intervals = made->script->jobs();
-  for (size_t i = 0; i < intervals.size(); ++i)
-    made->jobs.push_back(std::make_unique<Job>(*made, i, intervals[i]));
-  for (const std::unique_ptr<Job>& job : made->jobs)
+  for (size_t i = 0; i < intervals.size(); ++i) {
+    auto job = std::make_unique<Job>(*made, i, intervals[i]);
     job->start(*host);
+    made->background.push_back(std::move(job));
+  }
+  if (!made->config.clusters.empty()) {
+    auto calls = std::make_unique<KeepaliveCalls>(*made);
+    calls->start(*host);
+    made->keepalive = calls.get();
+    made->background.push_back(std::move(calls));
+  }
   return made;
 }
 

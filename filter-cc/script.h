@@ -15,6 +15,7 @@
 
 #include "filter-cc/config.h"
 #include "filter-cc/jobs.h"
+#include "filter-cc/keepalive.h"
 #include "filter-cc/metrics.h"
 #include "filter-cc/shared.h"
 #include "filter-cc/source_map.h"
@@ -147,8 +148,10 @@ struct FilterConfig {
   MetricIds metricIds{};
   /** Unlike that of any other config the process has had; never 0. */
   const uint64_t id = nextId();
-  /** Last, so that they go first. */
-  std::vector<std::unique_ptr<Job>> jobs{};
+  /** What goes on beside its exchanges, by the numbers of their HostJobs. Last, so that they go first. */
+  std::vector<std::unique_ptr<Background>> background{};
+  /** One of them; null where no fetch can be made. */
+  KeepaliveCalls* keepalive = nullptr;
 
   static uint64_t nextId();
   /** Parses, loads, evaluates; makes the metrics known to `host`, and starts the jobs. Thread: main. */

@@ -301,6 +301,8 @@ public:
   js::Value fetchPromise(uint32_t fetchId);
   /** What takes the fetch's listener from its signal; called when the fetch has settled. */
   void forgetSignalOf(uint32_t fetchId, js::Value forget);
+  /** Gives a call to the main thread, to outlive the stream. False: there are too many. */
+  bool handOver(Fetch& fetch);
   /** Rejects a fetch with `reason` and cancels its call. */
   void cancelFetch(uint32_t fetchId, JSValueConst reason);
   /** Has a fetch send a stream as its body. False: an exception is pending. */

@@ -49,6 +49,8 @@ export type HostErrorCode =
   | 'E_FETCH_REQUEST'
   | 'E_FETCH_REDIRECT'
   | 'E_FETCH_RETRY'
+  | 'E_FETCH_KEEPALIVE'
+  | 'E_FETCH_KEEPALIVE_LIMIT'
   | 'E_FETCH_LIMIT'
   | 'E_FETCH_TIMEOUT'
   | 'E_ABORTED'

@@ -82,6 +82,19 @@ interface FetchInit extends RequestInit {
    * @since 1
    */
   retry?: number | FetchRetry | undefined;
+
+  /**
+   * Lets the call outlive the stream, and does not wait for it: `fetch` gives a Response with status 202 as soon as the
+   * call has been handed over to Envoy's main thread, and no script hears of its answer. So it may be made in `onLog`.
+   * What cannot be answered is logged and counted (`errors{cause="keepalive"}`), and so is a status from 400.
+   *
+   * Such a call is not redirected and not retried; a signal ends it only before it begins; its body is a string or bytes,
+   * up to 64 KiB. It counts among the calls of the stream, but not among those in flight: those of a config are limited
+   * by `limits.keepalives`. When the config goes, its calls end. Envoy before 1.39 does not count what fails.
+   *
+   * @since 1
+   */
+  keepalive?: boolean | undefined;
 }
 
 /**
@@ -96,7 +109,8 @@ interface FetchInit extends RequestInit {
  * Of the body of an answer at most `body_kb` are held: what is read piece by piece can be longer, but nothing makes the
  * upstream wait. A body that is a stream may give as much, and cannot be sent again after a redirect.
  *
- * When the stream ends, a waiting call is rejected with an AbortError; a call made after that never settles.
+ * When the stream ends, a waiting call is rejected with an AbortError; a call made after that never settles, but for one
+ * with `keepalive`.
  *
  * @see https://fetch.spec.whatwg.org/#fetch-method
  * @phase Hooks
@@ -119,6 +133,8 @@ interface FetchInit extends RequestInit {
  * @throws E_FETCH_RESET when the call ends before the answer is complete
  * @throws E_FETCH_REDIRECT for a redirect that cannot or shall not be followed
  * @throws E_FETCH_RETRY for `retry` with a body that is a stream, or with a method that is not idempotent
+ * @throws E_FETCH_KEEPALIVE for `keepalive` with a body that is a stream or larger than 64 KiB, or with `retry`
+ * @throws E_FETCH_KEEPALIVE_LIMIT for more calls with `keepalive` at once than `limits.keepalives`
  * @throws E_FETCH_LIMIT for more calls at once than `limits.fetches`, or ten times as many in one stream
  * @throws E_FETCH_TIMEOUT when `timeoutMs` are over; a DOMException of the name TimeoutError
  * @throws E_ABORTED when the stream ends before; a DOMException of the name AbortError

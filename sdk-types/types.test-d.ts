@@ -250,6 +250,8 @@ is<typeof onceKeys, Promise<{ kid: string }>>(true);
 const onceNumber = once('number', 0, () => 1);
 is<typeof onceNumber, Promise<number>>(true);
 await fetch('http://a/', { retry: 2 });
+is<Awaited<ReturnType<typeof fetch>>, Response>(true);
+await fetch('http://a/', { keepalive: true });
 await fetch('http://a/', { method: 'POST', retry: { numRetries: 1, retryOn: ['5xx', 429], idempotent: true } });
 // fails TS2322: Type '"4xx"' is not assignable to type
 fetch('http://a/', { retry: { retryOn: ['4xx'] } });

@@ -700,6 +700,66 @@ describe('a client that leaves', () => {
     });
   });
 
+  test('leaves calls with keepalive behind, each once, from hooks and from onLog (F040)', async () => {
+    const source = `
+      const audit = (body) => fetch("http://side/audit", { method: "POST", body, keepalive: true });
+      export default {
+        async onRequest() { await audit("came"); await sleep(10000); },
+        onLog() { audit("left"); },
+      };`;
+    const answers: (() => void)[] = [];
+    const bodies: string[] = [];
+    const late: Handler = async (exchange) => {
+      bodies.push((await exchange.whole).body.toString());
+      await new Promise<void>((resolve) => answers.push(resolve));
+      exchange.respond(200, [], 'thanks');
+    };
+    await withUpstream({ handler: late }, async (side) => {
+      await withFilter(source, { clusters: { side } }, async (envoy) => {
+        const leave = new AbortController();
+        const pending = request(envoy, '/', { signal: leave.signal });
+        await side.arrived(1);
+        leave.abort();
+        await expect(pending).rejects.toThrow('abort');
+        await envoy.idle();
+        await side.arrived(2);
+        await waitFor('their bodies', () => bodies.length === 2);
+        expect(bodies.sort()).toEqual(['came', 'left']);
+        for (const answer of answers) answer();
+        await waitFor('the calls to end', async () => (await envoy.stats('cluster.side.'))['cluster.side.upstream_rq_active'] === 0);
+        expect((await envoy.stats('cluster.side.'))['cluster.side.upstream_rq_200']).toBe(2);
+      });
+    });
+  });
+
+  test('has as many calls with keepalive in flight as its config allows, of all workers, and no more (F040)', async () => {
+    const source = `export default { async onRequest(request) {
+      return Response.json(await outcome(fetch("http://side/", { keepalive: true }).then((answer) => answer.status)));
+    } };`;
+    await withUpstream({ handler: hang }, async (side) => {
+      await withFilter(source, { clusters: { side }, config: { limits: { keepalives: 2 } }, errorsExpected: true }, async (envoy) => {
+        const ask = async (): Promise<unknown> => (await request(envoy)).json();
+        expect(await ask()).toEqual({ value: 202 });
+        expect(await ask()).toEqual({ value: 202 });
+        expect(await ask()).toEqual({ name: 'RangeError', code: 'E_FETCH_KEEPALIVE_LIMIT' });
+        await side.arrived(2);
+      });
+    });
+  });
+
+  test('logs and counts a call with keepalive that fails (F040, F088)', async () => {
+    const source = 'export default { onLog() { fetch("http://closed/", { keepalive: true }); } };';
+    const closed = await startRefusing();
+    try {
+      await withFilter(source, { clusters: { closed }, errorsExpected: true }, async (envoy) => {
+        await request(envoy);
+        expect(await envoy.log.fault()).toMatchObject({ code: 'E_KEEPALIVE_FAILED' });
+      });
+    } finally {
+      await closed.close();
+    }
+  });
+
   test('leaves handles that say so when they are used later (F081, R07)', async () => {
     const source = `
       let kept;

@@ -69,6 +69,24 @@ test('a config with a call of a job open can go, and Envoy can stop with one (F0
   });
 });
 
+test('a config with calls with keepalive open can go, and Envoy can stop with some (F040, F074)', async () => {
+  await withUpstream({ handler: hang }, async (upstream) => {
+    const options = (body: string): TrafficOptions => ({
+      ...traffic(`export default { onLog() { fetch("http://audit/", { method: "POST", body: "${body}", keepalive: true }); } };`, { clusters: ['audit'] }),
+      clusters: { audit: upstream },
+    });
+    await withEnvoy({ ...options('old'), dynamic: true, drainTimeS: 1, errorsExpected: true }, async (envoy) => {
+      await request(envoy);
+      await upstream.arrived(1);
+      expect(await envoy.update(options('new'))).toMatchObject({ accepted: true });
+      await request(envoy);
+      await upstream.arrived(2);
+      // The calls of the old one are cut when it goes.
+      await waitFor('the end of the first', async () => (await envoy.stats('cluster.audit.'))['cluster.audit.upstream_rq_active'] === 1);
+    });
+  });
+});
+
 test('what fails in a job is logged with its place in the script, and requests go on (F097, F087)', async () => {
   const source = `every(0.1, async () => {\n  await null;\n  throw new Error("out of keys");\n});\n${answering}`;
   await withEnvoy({ ...traffic(source), errorsExpected: true }, async (envoy) => {

@@ -119,6 +119,33 @@ export const fetch: readonly Case[] = [
   told('a cluster that Envoy does not know is an error (F033)', 'nobody', undefined, 'TypeError E_FETCH_CLUSTER_UNKNOWN'),
   told('a host that the config does not list is an error (F080)', 'elsewhere', undefined, 'TypeError E_FETCH_CLUSTER_NOT_ALLOWED'),
   {
+    title: 'a call with keepalive is taken at once, and arrives (F040)',
+    hooks: `async onRequest(request) {
+        const told = [];
+        const call = async (init) => {
+          try { const answer = await fetch("http://auth/audit", { method: "POST", keepalive: true, ...init }); told.push(answer.status + answer.type + answer.url + (await answer.text())); }
+          catch (error) { told.push(error.code); }
+        };
+        await call({ body: "x".repeat(65536) });
+        await call({ body: "x".repeat(65537) });
+        request.headers.set("x-told", told.join(", "));
+      }`,
+    more: clusters,
+    exchanges: [
+      {
+        request: { path: '/a' },
+        clusters: { auth: [{ body: 'thanks' }] },
+        // Another thread makes the call: it has arrived by then.
+        upstream: { delayMs: 200 },
+        want: {
+          client: { status: 200 },
+          upstream: { headers: { 'x-told': '202default, E_FETCH_KEEPALIVE' } },
+          callouts: [{ cluster: 'auth', method: 'POST', path: '/audit' }],
+        },
+      },
+    ],
+  },
+  {
     title: 'a call is made anew as often as its policy says, and of a method or body that allows it (F037)',
     hooks: `async onRequest(request) {
       const told = [];

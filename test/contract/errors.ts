@@ -178,6 +178,15 @@ export const provocations: readonly Provocation[] = [
   { code: 'E_FETCH_RESET', member: 'globals.fetch', auth: { kind: 'reset', body: 'a' }, run: `await (${fetchAuth.slice(0, -1)}).text();` },
   { code: 'E_FETCH_REDIRECT', member: 'globals.fetch', auth: { status: 302, headers: { location: '/' } }, run: fetchAuth },
   { code: 'E_FETCH_RETRY', member: 'globals.fetch', run: 'await fetch("http://auth/", { method: "POST", retry: 1 });' },
+  { code: 'E_FETCH_KEEPALIVE', member: 'globals.fetch', run: 'await fetch("http://auth/", { keepalive: true, retry: 1 });' },
+  {
+    code: 'E_FETCH_KEEPALIVE_LIMIT',
+    member: 'globals.fetch',
+    auth: { delayMs: 300 },
+    // The others have arrived when the last call is answered.
+    run: `const calls = Array.from({ length: 65 }, () => fetch("http://auth/", { keepalive: true }));
+      calls[64].catch(() => {}); ${fetchAuth} await calls[64];`,
+  },
   {
     code: 'E_FETCH_LIMIT',
     member: 'globals.fetch',
