@@ -47,6 +47,7 @@ enum class HostClass : uint8_t {
   FilterState,
   Route,
   Cluster,
+  Secrets,
   Span,
   Chunk,
   PairIterator,
@@ -63,6 +64,7 @@ enum class HostClass : uint8_t {
   BodyReader,
   BodySink,
   AsyncLocalStorage,
+  Secret,
   Count,
 };
 

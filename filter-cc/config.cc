@@ -12,6 +12,7 @@
 #include "filter-cc/errors.h"
 #include "filter-cc/headers.h"
 #include "filter-cc/host.h"
+#include "filter-cc/secrets.h"
 #include "quickjs/engine.h"
 
 namespace fairlead {
@@ -31,6 +32,8 @@ constexpr ConfigKey kKeys[] = {
      "client sends in it is dropped."},
     {"metadata", Kind::Names,
      "Namespaces of dynamic metadata that the script may write, beside the filter's name."},
+    {"secrets", Kind::Secrets,
+     "What ctx.secrets gives, by name: { \"file\": path }, read anew when it changes, or { \"inline\": text }."},
     {"limits", Kind::Section, "What the script may use."},
     {"limits.cpu_ms", Kind::Whole, "CPU time of one hook, or of what goes on after an await.", 1,
      10'000, 20, [](Config& config) -> uint32_t& { return config.limits.cpuMs; }},
@@ -116,6 +119,7 @@ std::string describe(JSContext* ctx, JSValueConst value) {
 std::string_view typeName(Kind kind) {
   switch (kind) {
   case Kind::Object:
+  case Kind::Secrets:
   case Kind::Section:
     return "an object";
   case Kind::Clusters:
@@ -296,6 +300,7 @@ private:
       fits = JS_IsString(value);
       break;
     case Kind::Object:
+    case Kind::Secrets:
     case Kind::Section:
       fits = isMap;
       break;
@@ -327,6 +332,8 @@ private:
       return readNames(key, value);
     case Kind::Object:
       return readObject(value);
+    case Kind::Secrets:
+      return readSecrets(key, value);
     case Kind::Section:
       return readSection(key.path, value);
     case Kind::Clusters:
@@ -462,6 +469,37 @@ private:
       return valueError(key.path, "Envoy 1." + std::to_string(host::release()) +
                                       " cannot choose a route anew");
     config_.clusterHeader = lower;
+    return {};
+  }
+
+  Result<void> readSecrets(const ConfigKey& key, JSValueConst map) {
+    auto found = members(map);
+    if (!found)
+      return std::move(found).error();
+    if (found->size() > kMaxSecrets)
+      return valueError(key.path, "there are more than " + std::to_string(kMaxSecrets));
+    for (const Member& member : *found) {
+      const std::string path = std::string(key.path) + '.' + shownKey(member.key);
+      const bool isMap = member.value.isObject() && !JS_IsArray(member.value.get());
+      if (!isMap || member.key.empty())
+        return wrongType(path, "an object under a name", member.value.get());
+      auto sources = members(member.value.get());
+      if (!sources)
+        return std::move(sources).error();
+      const std::string_view kind = sources->size() == 1 ? std::string_view(sources->front().key) : "";
+      if (kind != "file" && kind != "inline")
+        return valueError(path, R"(must be { "file": path } or { "inline": text })");
+      const js::Value& value = sources->front().value;
+      if (!value.isString())
+        return wrongType(path + '.' + std::string(kind), "a string", value.get());
+      const js::Utf8 text(ctx_, value.get());
+      if (!text)
+        return takeEngineError(ctx_);
+      if (text.view().empty() || text.view().size() > kMaxSecretBytes ||
+          (kind == "file" && text.view().find('\0') != std::string_view::npos))
+        return valueError(path + '.' + std::string(kind), "it is empty, too long, or no path");
+      config_.secrets[member.key] = {kind == "file", std::string(text.view())};
+    }
     return {};
   }
 

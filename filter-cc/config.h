@@ -41,6 +41,13 @@ struct Limits {
   uint32_t sharedKb = 0;
 };
 
+/** Where a secret comes from. */
+struct SecretSource {
+  bool isFile = false;
+  /** Its path, or the secret itself. */
+  std::string text;
+};
+
 /** What becomes of an exchange whose script fails. */
 struct OnError {
   /** Closed: the client is answered. Open: the exchange goes on as it came. */
@@ -62,13 +69,14 @@ struct Config {
   std::string clusterHeader;
   /** Namespaces of dynamic metadata that may be written, beside the filter's name. */
   std::vector<std::string> metadata;
+  std::map<std::string, SecretSource, std::less<>> secrets;
   Limits limits;
   OnError onError;
 };
 
 /** A key that a config may have: what reads it, and what its documentation is made from. */
 struct ConfigKey {
-  enum class Kind : uint8_t { Inline, File, Bytecode, Object, Clusters, HeaderName, Names, Section, Whole, Mode };
+  enum class Kind : uint8_t { Inline, File, Bytecode, Object, Clusters, HeaderName, Names, Secrets, Section, Whole, Mode };
 
   /** `limits.cpu_ms`; the part before the dot is a key of kind Section. */
   std::string_view path;

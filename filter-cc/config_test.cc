@@ -48,7 +48,7 @@ std::string withKey(std::string_view path, std::string_view json) {
   } while (false)
 
 constexpr std::string_view kKnown =
-    "inline, file, bytecode, config, clusters, cluster_header, metadata, limits, on_error";
+    "inline, file, bytecode, config, clusters, cluster_header, metadata, secrets, limits, on_error";
 constexpr std::string_view kKnownLimits =
     "cpu_ms, stream_cpu_ms, load_ms, memory_mb, stack_kb, wait_ms, body_kb, "
     "fetches, keepalives, shared_kb";
@@ -320,7 +320,7 @@ TEST(ConfigTest, AnUnknownKeyOfASectionIsNamedWithItsPath) {
 
 TEST(ConfigTest, KeysOfOtherVersionsAreUnknown) {
   for (const std::string_view key :
-       {"watch", "isolation", "idle_s", "total_memory_mb", "verify_keys", "deny_headers", "secrets",
+       {"watch", "isolation", "idle_s", "total_memory_mb", "verify_keys", "deny_headers",
         "record", "on_error.breaker"})
     EXPECT_EQ(refused(withKey(key, "1")).code, "E_CONFIG_KEY") << key;
 }
@@ -341,7 +341,7 @@ TEST(ConfigTest, EveryKeyRefusesEveryWrongType) {
        "the string \"20\"",
        {Kind::Inline, Kind::File, Kind::Bytecode, Kind::HeaderName, Kind::Mode}},
       {"[]", "an array", {Kind::Clusters, Kind::Names}},
-      {"{}", "an object", {Kind::Object, Kind::Section, Kind::Clusters}},
+      {"{}", "an object", {Kind::Object, Kind::Secrets, Kind::Section, Kind::Clusters}},
   };
   for (const ConfigKey& key : configKeys()) {
     for (const Sample& sample : samples) {

@@ -26,6 +26,7 @@ enum class Part : uint8_t {
   FilterState,
   Route,
   Cluster,
+  Secrets,
   Span,
   Count,
 };
@@ -47,6 +48,7 @@ using MetadataData = PartData<HostClass::Metadata, "Metadata">;
 using FilterStateData = PartData<HostClass::FilterState, "FilterState">;
 using RouteData = PartData<HostClass::Route, "Route">;
 using ClusterData = PartData<HostClass::Cluster, "Cluster">;
+using SecretsData = PartData<HostClass::Secrets, "Secrets">;
 
 /** Reads of `ctx.attributes` by name. */
 extern const JSClassExoticMethods kAttributesMethods;

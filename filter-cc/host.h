@@ -86,12 +86,10 @@ public:
   /** The clock has come to where HostJob::wakeAt asked for, or is past it. */
   virtual void onWake() = 0;
   // Of calls of the config, which need not be its own.
-  virtual void onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> headers,
-                                bool endStream) = 0;
-  virtual void onCalloutData(uint64_t calloutId, std::span<const std::string_view> pieces,
-                             bool endStream) = 0;
-  virtual void onCalloutComplete(uint64_t calloutId) = 0;
-  virtual void onCalloutReset(uint64_t calloutId) = 0;
+  virtual void onCalloutHeaders(uint64_t, std::span<const HeaderField>, bool /*endStream*/) {}
+  virtual void onCalloutData(uint64_t, std::span<const std::string_view>, bool /*endStream*/) {}
+  virtual void onCalloutComplete(uint64_t) {}
+  virtual void onCalloutReset(uint64_t) {}
 };
 
 /**

@@ -113,6 +113,7 @@ constexpr ClassRow kClasses[] = {
     {"FilterState", defineFilterState},
     {"Route", defineRoute},
     {"Cluster", defineCluster},
+    {"Secrets", defineSecrets},
     {"Span", defineSpan},
     {"Chunk", defineChunk},
     {"Iterator", definePairIterator},
@@ -129,6 +130,7 @@ constexpr ClassRow kClasses[] = {
     {"BodyReader", defineBodyReader},
     {"BodySink", defineBodySink},
     {"AsyncLocalStorage", defineAsyncLocalStorage},
+    {"Secret", defineSecret},
 };
 static_assert(std::size(kClasses) == static_cast<size_t>(HostClass::Count));
 

@@ -3,12 +3,7 @@
 
 #include "filter-cc/script.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <map>
@@ -16,6 +11,7 @@
 #include <utility>
 
 #include "filter-cc/errors.h"
+#include "filter-cc/files.h"
 #include "filter-cc/host.h"
 #include "filter-cc/runtime.h"
 #include "quickjs/bytecode.h"
@@ -53,6 +49,7 @@ constexpr ContractRow kContractRows[] = {
 #define HOST_once
 #define HOST_shared
 #define HOST_metrics
+#define HOST_secrets
 #define HOST_jobs
 #define HOST_console
 #define HOST_url
@@ -94,68 +91,7 @@ constexpr uint64_t kContractHash = hashRows();
 constexpr size_t kMaxFileBytes = size_t{64} * 1024 * 1024;
 
 Error fileError(const std::string& path, std::string_view cause) {
-  constexpr size_t kMaxShownBytes = 512;
-  const std::string shown =
-      path.size() > kMaxShownBytes ? path.substr(0, kMaxShownBytes) + "…" : path;
-  return makeError(ErrorCode::E_CONFIG_FILE, {"file " + shown, cause});
-}
-
-/** An open file; closed at the end of the scope. */
-class File {
-public:
-  /** Never waits, not even for the other end of a FIFO. */
-  explicit File(const std::string& path)
-      : descriptor_(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)) {}
-  ~File() {
-    if (descriptor_ >= 0)
-      close(descriptor_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  explicit operator bool() const { return descriptor_ >= 0; }
-  int descriptor() const { return descriptor_; }
-
-private:
-  int descriptor_;
-};
-
-/** Whether a file was written to between two looks at it. */
-bool changed(const struct stat& before, const struct stat& after) {
-  return before.st_size != after.st_size || before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
-         before.st_mtim.tv_nsec != after.st_mtim.tv_nsec;
-}
-
-Result<std::string> readFile(const std::string& path) {
-  const File file(path);
-  struct stat before {};
-  if (!file || fstat(file.descriptor(), &before) < 0)
-    return fileError(path, std::strerror(errno));
-  if (S_ISDIR(before.st_mode))
-    return fileError(path, "it is a directory");
-  if (!S_ISREG(before.st_mode))
-    return fileError(path, "it is not a regular file");
-  const auto size = static_cast<uint64_t>(before.st_size);
-  if (size > kMaxFileBytes)
-    return fileError(path, "it has " + std::to_string(size) + " bytes, more than 64 MiB");
-  if (size == 0)
-    return fileError(path, "it is empty");
-
-  std::string content(size, '\0');
-  size_t filled = 0;
-  while (filled < content.size()) {
-    const ssize_t got = ::read(file.descriptor(), &content[filled], content.size() - filled);
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got < 0)
-      return fileError(path, std::strerror(errno));
-    if (got == 0)
-      break;
-    filled += static_cast<size_t>(got);
-  }
-  struct stat after {};
-  if (filled < content.size() || fstat(file.descriptor(), &after) < 0 || changed(before, after))
-    return fileError(path, "it changed while it was read; write a new file and rename it");
-  return content;
+  return makeError(ErrorCode::E_CONFIG_FILE, {describeFile(path), cause});
 }
 
 // --- Positions in stacks ---
@@ -285,9 +221,10 @@ Result<Code> readCode(const Source& source) {
     return compileSource(source.text, "inline");
   if (source.kind == Source::Kind::Bytecode)
     return readContainer(source.text);
-  const auto content = readFile(source.text);
+  std::string cause;
+  const std::optional<std::string> content = readFile(source.text, kMaxFileBytes, cause);
   if (!content)
-    return content.error();
+    return fileError(source.text, cause);
   const bool isContainer = hasBytecodeMagic(bytesOf(*content));
   if (!isContainer && findInvalidUtf8(*content))
     return fileError(source.text, "it is neither a .qjb file nor JavaScript in UTF-8");
@@ -455,6 +392,13 @@ Result<std::unique_ptr<FilterConfig>> FilterConfig::create(std::string_view filt
   auto config = parseConfig(filterName, bytes);
   if (!config)
     return std::move(config).error();
+  std::unique_ptr<SecretFiles> secrets;
+  if (!config->secrets.empty()) {
+    auto read = SecretFiles::read(*config);
+    if (!read)
+      return std::move(read).error();
+    secrets = *std::move(read);
+  }
   auto script = Script::load(*config);
   if (!script)
     return std::move(script).error();
@@ -462,11 +406,16 @@ Result<std::unique_ptr<FilterConfig>> FilterConfig::create(std::string_view filt
   if (config->source.kind != Source::Kind::File)
     config->source.text = std::string();
   std::unique_ptr<FilterConfig> made(new FilterConfig{*std::move(config), *std::move(script)});
+  made->secrets = secrets.get();
+  if (secrets != nullptr)
+    made->background.push_back(std::move(secrets));
   if (host == nullptr)
     return made;
   made->metricIds = defineMetrics(*host, filterName, made->script->metrics());
   if (made->script->validating())
     return made;
+  if (made->secrets != nullptr)
+    made->secrets->start(*host);
   const std::vector<uint64_t>& intervals = made->script->jobs();
   for (size_t i = 0; i < intervals.size(); ++i) {
     auto job = std::make_unique<Job>(*made, i, intervals[i]);

@@ -17,6 +17,7 @@
 #include "filter-cc/jobs.h"
 #include "filter-cc/keepalive.h"
 #include "filter-cc/metrics.h"
+#include "filter-cc/secrets.h"
 #include "filter-cc/shared.h"
 #include "filter-cc/source_map.h"
 #include "quickjs/result.h"
@@ -150,7 +151,8 @@ struct FilterConfig {
   const uint64_t id = nextId();
   /** What goes on beside its exchanges, by the numbers of their HostJobs. Last, so that they go first. */
   std::vector<std::unique_ptr<Background>> background{};
-  /** One of them; null where no fetch can be made. */
+  // Of them; null where the config names no secrets, no clusters.
+  SecretFiles* secrets = nullptr;
   KeepaliveCalls* keepalive = nullptr;
 
   static uint64_t nextId();

@@ -413,7 +413,7 @@ TEST_F(ScriptTest, AFileThatCannotBeReadIsRefusedWithItsPathAndCause) {
 
   const std::string huge = write("huge.js", "//");
   fs::resize_file(huge, 64 * 1024 * 1024 + 1);
-  EXPECT_EQ(cause(huge), "it has 67108865 bytes, more than 64 MiB");
+  EXPECT_EQ(cause(huge), "it has 67108865 bytes, more than 65536 KiB");
 }
 
 TEST_F(ScriptTest, AFileWithoutPermissionIsRefused) {

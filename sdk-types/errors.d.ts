@@ -58,6 +58,7 @@ export type HostErrorCode =
   // What streams share
   | 'E_SHARED_LIMIT'
   | 'E_SHARED_TYPE'
+  | 'E_SECRET'
   | 'E_METRIC'
   | 'E_METRIC_LABELS'
   // Encodings

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 
+import type { Secrets } from './secrets.js';
+
 /**
  * What a job of `every` is called with.
  *
@@ -27,6 +29,13 @@ export interface JobContext<Config = unknown, Settings = unknown> {
    * @since 1
    */
   readonly signal: AbortSignal;
+
+  /**
+   * The secrets that the filter's config names, as `ctx.secrets`.
+   *
+   * @since 1
+   */
+  readonly secrets: Secrets;
 }
 
 /**

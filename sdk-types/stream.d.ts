@@ -3,6 +3,7 @@
 
 import type { Attributes, Connection, LocalReplyResult, TimingResult } from './facts.js';
 import type { FilterState, Metadata } from './metadata.js';
+import type { Secrets } from './secrets.js';
 import type { Cluster, Route, UpstreamHostOptions } from './routing.js';
 import type { Span } from './tracing.js';
 
@@ -237,6 +238,17 @@ export interface Context<Config = unknown, State extends object = Record<string,
    * @throws E_DEAD_HANDLE after the stream
    */
   readonly cluster: Cluster;
+
+  /**
+   * The secrets that the filter's config names.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * request.headers.set("x-api-key", ctx.secrets.get("api-key").text());
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly secrets: Secrets;
 
   /**
    * The span that Envoy's tracer has made for the exchange. Without a tracer it has no ids, and does nothing.

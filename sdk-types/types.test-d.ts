@@ -5,7 +5,7 @@
 // line with that error. Read by types.test.ts.
 
 import { counter, defineFilter, every, gauge, histogram, once, shared, sleep } from 'fairlead';
-import type { Chunk, Context, Filter, HostError, HostErrorCode, HostsResult, JobContext, LocalReplyResult, MetadataValueResult, TimingResult } from 'fairlead';
+import type { Chunk, Context, Filter, HostError, HostErrorCode, HostsResult, JobContext, LocalReplyResult, MetadataValueResult, Secret, TimingResult } from 'fairlead';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 declare function is<A, B>(same: Same<A, B>): void;
@@ -267,6 +267,12 @@ new Request('http://a/', { timeoutMs: 5 });
 setTimeout('code()', 5);
 // fails TS2554: Expected 1 arguments, but got 0
 sleep();
+is<ReturnType<typeof ctx.secrets.get>, Secret>(true);
+is<ReturnType<Secret['bytes']>, Uint8Array<ArrayBuffer>>(true);
+// fails TS2554: Expected 1 arguments, but got 0
+ctx.secrets.get();
+// fails TS2322: Type 'Secret' is not assignable to type 'string'
+const noSecret: string = ctx.secrets.get('a');
 every(0.5, () => {});
 every(60, async ({ config, settings, signal }: JobContext<{ url: string }, number>) => {
   is<typeof config, { url: string }>(true);

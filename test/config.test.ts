@@ -275,7 +275,6 @@ describe('an unknown key (H402)', () => {
     { total_memory_mb: 64 },
     { verify_keys: [] },
     { deny_headers: [] },
-    { secrets: {} },
     { record: true },
     { disabled: true },
     { script: {} },

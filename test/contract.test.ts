@@ -149,6 +149,8 @@ function expectedSurface(): Surface {
     'ctx.filterState': 'FilterState',
     'ctx.route': 'Route',
     'ctx.cluster': 'Cluster',
+    'ctx.secrets': 'Secrets',
+    'a Secret': 'Secret',
     'ctx.span': 'Span',
   };
   const iterating = [...new Set(rows.filter(({ returns }) => returns === 'Iterator').map(({ cls }) => cls))];
@@ -248,7 +250,7 @@ describe('the surface of a script', () => {
   beforeAll(async () => {
     const { bytes } = await build({ entry: fileURLToPath(new URL('./contract/filter.js', import.meta.url)), check: false });
     const limits = { cpu_ms: 10_000, stream_cpu_ms: 10_000 };
-    const scripts = [{ filter: { bytecode: bytes, limits }, exchanges: [{}] }];
+    const scripts = [{ filter: { bytecode: bytes, limits, secrets: { a: { inline: 'b' } } }, exchanges: [{}] }];
     for (const [name, run] of Object.entries(hosts)) {
       const [result] = await run(scripts);
       const text = Buffer.from(result?.outcomes[0]?.client?.body ?? '', 'latin1').toString();

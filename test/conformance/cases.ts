@@ -12,6 +12,7 @@ import { headers } from './headers.ts';
 import type { Script } from './hosts.ts';
 import { message } from './message.ts';
 import { scope } from './scope.ts';
+import { secrets } from './secrets.ts';
 import { shared } from './shared.ts';
 import { stream } from './stream.ts';
 import { timers } from './timers.ts';
@@ -26,6 +27,7 @@ export const stems: Readonly<Record<string, readonly Case[]>> = {
   fetch,
   timers,
   async: async_,
+  secrets,
   shared,
   scope,
   crypto,

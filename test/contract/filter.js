@@ -32,6 +32,8 @@ export default fairlead.defineFilter({
         'ctx.filterState': ctx.filterState,
         'ctx.route': ctx.route,
         'ctx.cluster': ctx.cluster,
+        'ctx.secrets': ctx.secrets,
+        'a Secret': ctx.secrets.get('a'),
         'ctx.span': ctx.span,
         'crypto.subtle': crypto.subtle,
         'request.headers': ctx.request.headers,

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// The secrets of a config: text that it holds, and files that are looked at again and again.
+//
+// Thread: main, unless said otherwise.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "filter-cc/host.h"
+#include "filter-cc/shared.h"
+#include "quickjs/result.h"
+
+namespace fairlead {
+
+struct Config;
+
+inline constexpr size_t kMaxSecrets = 64;
+inline constexpr size_t kMaxSecretBytes = size_t{64} * 1024;
+/** From one look at the files to the next. */
+inline constexpr uint64_t kSecretPeriodNs = 500'000'000;
+
+class SecretFiles final : public Background {
+public:
+  /** Reads them all. Code: E_SECRET_FILE. */
+  static Result<std::unique_ptr<SecretFiles>> read(const Config& config);
+
+  /** Begins to look at the files. */
+  void start(HostConfig& host);
+  /** Null when the config names none so. Thread: any. */
+  std::shared_ptr<const std::string> get(std::string_view name) const;
+  void onWake() override;
+
+private:
+  /** What tells one state of a file from another. */
+  struct Stamp {
+    uint64_t device = 0;
+    uint64_t inode = 0;
+    int64_t size = 0;
+    int64_t seconds = 0;
+    int64_t nanoseconds = 0;
+    bool operator==(const Stamp&) const = default;
+  };
+  struct Secret {
+    /** Empty where the config holds the text. */
+    std::string path;
+    Stamp stamp;
+    /** Why the file cannot be read now. */
+    std::string failure;
+    /** Under the lock. */
+    std::shared_ptr<const std::string> value;
+  };
+
+  static Stamp look(const std::string& path);
+
+  std::string filterName_;
+  std::map<std::string, Secret, std::less<>> secrets_;
+  std::unique_ptr<HostJob> host_;
+  mutable Mutex mutex_;
+};
+
+}  // namespace fairlead

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The fairlead Authors
+
+// Secrets of a config in a real Envoy: what a script sees of them, and when a file has changed.
+
+import { mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { expectRefused, fairlead, request, waitFor, withEnvoy, type TrafficOptions } from './harness.ts';
+
+async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'fairlead-secrets-'));
+  try {
+    await use(folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** A file as those who rotate secrets write it. */
+async function put(file: string, text: string | Uint8Array): Promise<void> {
+  await writeFile(`${file}.new`, text);
+  await rename(`${file}.new`, file);
+}
+
+const traffic = (source: string, secrets: Record<string, { file: string } | { inline: string }>): TrafficOptions => ({
+  filters: [fairlead({ inline: source, secrets })],
+});
+
+const telling = `export default { onRequest(request, { secrets }) { return new Response(secrets.get(request.path.slice(1)).text()); } };`;
+
+test('a secret that was replaced is seen by streams on all workers, without a reload (F052)', async () => {
+  await withFolder(async (folder) => {
+    const file = join(folder, 'key');
+    await put(file, 'old');
+    await withEnvoy({ ...traffic(telling, { key: { file }, fixed: { inline: 'here' } }), concurrency: 2 }, async (envoy) => {
+      const told = async (name = 'key'): Promise<string> => (await request(envoy, `/${name}`)).text();
+      expect([await told(), await told('fixed')]).toEqual(['old', 'here']);
+      await put(file, 'new');
+      await waitFor('the new one', async () => (await told()) === 'new');
+      // As Kubernetes does it: a link that leads elsewhere.
+      await put(join(folder, 'other'), 'linked');
+      await rm(file);
+      await symlink(join(folder, 'other'), file);
+      await waitFor('the linked one', async () => (await told()) === 'linked');
+    });
+  });
+});
+
+test('a file that goes or is empty leaves the last secret, with one line for each cause (F052)', async () => {
+  await withFolder(async (folder) => {
+    const file = join(folder, 'key');
+    await put(file, 'good');
+    await withEnvoy({ ...traffic(telling, { key: { file } }), errorsExpected: true }, async (envoy) => {
+      const told = async (): Promise<string> => (await request(envoy, '/key')).text();
+      await rm(file);
+      const fault = await envoy.log.fault();
+      expect(fault.code).toBe('E_SECRET_FILE');
+      expect(fault.text).toContain(`secret key: file ${file}: No such file or directory`);
+      await put(file, '');
+      await waitFor('the second cause', () => envoy.log.faults().length === 2);
+      expect(await told()).toBe('good');
+      await put(file, 'better');
+      await waitFor('the better one', async () => (await told()) === 'better');
+      expect(envoy.log.faults()).toHaveLength(2);
+    });
+  });
+});
+
+test('a file that cannot be read is refused with its path and the cause (F052, F055)', async () => {
+  await withFolder(async (folder) => {
+    const cases: [string, string][] = [
+      [join(folder, 'none'), 'No such file or directory'],
+      [folder, 'it is a directory'],
+    ];
+    await writeFile(join(folder, 'large'), Buffer.alloc(65_537, 120));
+    cases.push([join(folder, 'large'), 'more than 64 KiB']);
+    for (const [file, cause] of cases) {
+      const refusal = await expectRefused(traffic(telling, { key: { file } }));
+      expect(refusal.code).toBe('E_SECRET_FILE');
+      expect(refusal.text).toContain(file);
+      expect(refusal.text).toContain(cause);
+    }
+    await writeFile(join(folder, 'large'), Buffer.alloc(65_536, 120));
+    await withEnvoy(traffic(telling, { key: { file: join(folder, 'large') } }), async (envoy) => {
+      expect((await (await request(envoy, '/key')).text()).length).toBe(65_536);
+    });
+  });
+});
