@@ -65,6 +65,7 @@ JSValueConst Stream::jobContext() {
       {"config", settings_->config.get()},
       {"settings", settings_->settings.get()},
       {"signal", signalObject()},
+      {"runtime", partObject(Part::RuntimeKeys)},
       {"secrets", partObject(Part::Secrets)},
   };
   for (const auto& [name, value] : members) {

@@ -91,6 +91,10 @@ Outcome<JSValue> Context_cluster(Call& call, ContextData& self) {
   return dup(call, self.stream.partObject(Part::Cluster));
 }
 
+Outcome<JSValue> Context_runtime(Call& call, ContextData& self) {
+  return dup(call, self.stream.partObject(Part::RuntimeKeys));
+}
+
 Outcome<JSValue> Context_secrets(Call& call, ContextData& self) {
   return dup(call, self.stream.partObject(Part::Secrets));
 }

@@ -47,6 +47,7 @@ enum class HostClass : uint8_t {
   FilterState,
   Route,
   Cluster,
+  RuntimeKeys,
   Secrets,
   Span,
   Chunk,

@@ -12,6 +12,7 @@
 #include "filter-cc/errors.h"
 #include "filter-cc/headers.h"
 #include "filter-cc/host.h"
+#include "filter-cc/runtime_keys.h"
 #include "filter-cc/secrets.h"
 #include "quickjs/engine.h"
 
@@ -34,6 +35,7 @@ constexpr ConfigKey kKeys[] = {
      "Namespaces of dynamic metadata that the script may write, beside the filter's name."},
     {"secrets", Kind::Secrets,
      "What ctx.secrets gives, by name: { \"file\": path }, read anew when it changes, or { \"inline\": text }."},
+    {"runtime", Kind::Names, "Keys of Envoy's runtime that ctx.runtime tells."},
     {"limits", Kind::Section, "What the script may use."},
     {"limits.cpu_ms", Kind::Whole, "CPU time of one hook, or of what goes on after an await.", 1,
      10'000, 20, [](Config& config) -> uint32_t& { return config.limits.cpuMs; }},
@@ -452,7 +454,15 @@ private:
     return eachText(key, list, [&](std::string_view path, std::string_view name) -> Result<void> {
       if (name.empty())
         return valueError(path, "a name cannot be empty");
-      config_.metadata.emplace_back(name);
+      if (key.path == "metadata") {
+        config_.metadata.emplace_back(name);
+        return {};
+      }
+      if (host::release() < kFirstRuntimeRelease)
+        return makeError(ErrorCode::E_ENVOY_RELEASE, {key.path, std::to_string(kFirstRuntimeRelease)});
+      if (config_.runtimeKeys.size() == kMaxRuntimeKeys)
+        return valueError(path, "there are more than " + std::to_string(kMaxRuntimeKeys));
+      config_.runtimeKeys.emplace_back(name);
       return {};
     });
   }

@@ -70,6 +70,8 @@ struct Config {
   /** Namespaces of dynamic metadata that may be written, beside the filter's name. */
   std::vector<std::string> metadata;
   std::map<std::string, SecretSource, std::less<>> secrets;
+  /** Keys of Envoy's runtime that may be read. */
+  std::vector<std::string> runtimeKeys;
   Limits limits;
   OnError onError;
 };

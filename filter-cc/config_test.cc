@@ -48,7 +48,7 @@ std::string withKey(std::string_view path, std::string_view json) {
   } while (false)
 
 constexpr std::string_view kKnown =
-    "inline, file, bytecode, config, clusters, cluster_header, metadata, secrets, limits, on_error";
+    "inline, file, bytecode, config, clusters, cluster_header, metadata, secrets, runtime, limits, on_error";
 constexpr std::string_view kKnownLimits =
     "cpu_ms, stream_cpu_ms, load_ms, memory_mb, stack_kb, wait_ms, body_kb, "
     "fetches, keepalives, shared_kb";

@@ -1094,6 +1094,20 @@ uint32_t release() {
 
 uint32_t concurrency() { return envoy_dynamic_module_callback_get_concurrency(); }
 
+std::optional<RuntimeValue> runtimeValue(std::string_view key) {
+  if (envoy_dynamic_module_callback_get_runtime_number == nullptr)
+    return std::nullopt;
+  // What two defaults do not change is there.
+  const ModuleBuffer name = toModule(key);
+  const double number = envoy_dynamic_module_callback_get_runtime_number(name, 0);
+  if (number == envoy_dynamic_module_callback_get_runtime_number(name, 1))
+    return RuntimeValue{false, number};
+  const bool flag = envoy_dynamic_module_callback_get_runtime_bool(name, false);
+  if (flag == envoy_dynamic_module_callback_get_runtime_bool(name, true))
+    return RuntimeValue{true, flag ? 1.0 : 0.0};
+  return std::nullopt;
+}
+
 bool validating() { return envoy_dynamic_module_callback_is_validation_mode(); }
 
 }  // namespace host

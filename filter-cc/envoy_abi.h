@@ -76,6 +76,13 @@ envoy_dynamic_module_callback_log_v2(envoy_dynamic_module_type_log_level level,
 bool envoy_dynamic_module_callback_log_enabled(envoy_dynamic_module_type_log_level level);
 uint32_t envoy_dynamic_module_callback_get_concurrency(void);
 bool envoy_dynamic_module_callback_is_validation_mode(void);
+/** Since 1.40, as the next. */
+__attribute__((weak)) bool
+envoy_dynamic_module_callback_get_runtime_bool(envoy_dynamic_module_type_module_buffer key,
+                                               bool default_value);
+__attribute__((weak)) double
+envoy_dynamic_module_callback_get_runtime_number(envoy_dynamic_module_type_module_buffer key,
+                                                 double default_value);
 
 bool envoy_dynamic_module_callback_http_get_header(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter,

@@ -26,6 +26,7 @@ enum class Part : uint8_t {
   FilterState,
   Route,
   Cluster,
+  RuntimeKeys,
   Secrets,
   Span,
   Count,
@@ -48,6 +49,7 @@ using MetadataData = PartData<HostClass::Metadata, "Metadata">;
 using FilterStateData = PartData<HostClass::FilterState, "FilterState">;
 using RouteData = PartData<HostClass::Route, "Route">;
 using ClusterData = PartData<HostClass::Cluster, "Cluster">;
+using RuntimeKeysData = PartData<HostClass::RuntimeKeys, "RuntimeKeys">;
 using SecretsData = PartData<HostClass::Secrets, "Secrets">;
 
 /** Reads of `ctx.attributes` by name. */

@@ -403,6 +403,12 @@ public:
   virtual void release() = 0;
 };
 
+/** A value of the proxy's runtime: a number, or a flag that is 0 or 1. */
+struct RuntimeValue {
+  bool isFlag = false;
+  double number = 0;
+};
+
 /** The proxy's process. Thread: any, unless said otherwise. */
 namespace host {
 
@@ -416,6 +422,8 @@ uint64_t monotonicNs();
 uint32_t release();
 /** Number of workers. Thread: main. */
 uint32_t concurrency();
+/** Nothing where the proxy has none, or none that is a number or a flag. Thread: main. */
+std::optional<RuntimeValue> runtimeValue(std::string_view key);
 /** Whether the proxy only checks its configuration. Thread: main. */
 bool validating();
 

@@ -909,6 +909,11 @@ uint32_t release() {
                                                      : envoy->options().release);
 }
 
+std::optional<RuntimeValue> runtimeValue(std::string_view key) {
+  const FakeEnvoy* envoy = FakeEnvoy::current();
+  return envoy == nullptr ? std::nullopt : envoy->runtime(key);
+}
+
 uint32_t concurrency() {
   const FakeEnvoy* envoy = FakeEnvoy::current();
   return envoy == nullptr ? 1 : envoy->options().concurrency;

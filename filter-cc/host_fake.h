@@ -210,6 +210,12 @@ public:
 
   // --- Configs ---
 
+  void setRuntime(std::string key, RuntimeValue value) { runtime_[std::move(key)] = value; }
+  std::optional<RuntimeValue> runtime(std::string_view key) const {
+    const auto found = runtime_.find(key);
+    return found == runtime_.end() ? std::nullopt : std::optional(found->second);
+  }
+
   std::unique_ptr<HostJob> newJob(Background& job) override;
   size_t defineMetric(MetricKind kind, const std::string& name,
                       std::span<const std::string_view> labels) override;
@@ -263,6 +269,7 @@ private:
   Events jobWakes_;
   std::map<std::string, CalloutHandler, std::less<>> clusters_;
   std::vector<CalloutRequest> jobCallouts_;
+  std::map<std::string, RuntimeValue, std::less<>> runtime_;
   struct MetricName {
     MetricKind kind;
     std::string name;

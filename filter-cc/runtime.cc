@@ -113,6 +113,7 @@ constexpr ClassRow kClasses[] = {
     {"FilterState", defineFilterState},
     {"Route", defineRoute},
     {"Cluster", defineCluster},
+    {"RuntimeKeys", defineRuntimeKeys},
     {"Secrets", defineSecrets},
     {"Span", defineSpan},
     {"Chunk", defineChunk},

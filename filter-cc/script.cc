@@ -49,6 +49,7 @@ constexpr ContractRow kContractRows[] = {
 #define HOST_once
 #define HOST_shared
 #define HOST_metrics
+#define HOST_runtime_keys
 #define HOST_secrets
 #define HOST_jobs
 #define HOST_console
@@ -416,6 +417,12 @@ Result<std::unique_ptr<FilterConfig>> FilterConfig::create(std::string_view filt
     return made;
   if (made->secrets != nullptr)
     made->secrets->start(*host);
+  if (!made->config.runtimeKeys.empty()) {
+    auto keys = std::make_unique<RuntimeKeys>(made->config.runtimeKeys);
+    keys->start(*host);
+    made->runtimeKeys = keys.get();
+    made->background.push_back(std::move(keys));
+  }
   const std::vector<uint64_t>& intervals = made->script->jobs();
   for (size_t i = 0; i < intervals.size(); ++i) {
     auto job = std::make_unique<Job>(*made, i, intervals[i]);

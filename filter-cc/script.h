@@ -17,6 +17,7 @@
 #include "filter-cc/jobs.h"
 #include "filter-cc/keepalive.h"
 #include "filter-cc/metrics.h"
+#include "filter-cc/runtime_keys.h"
 #include "filter-cc/secrets.h"
 #include "filter-cc/shared.h"
 #include "filter-cc/source_map.h"
@@ -151,7 +152,8 @@ struct FilterConfig {
   const uint64_t id = nextId();
   /** What goes on beside its exchanges, by the numbers of their HostJobs. Last, so that they go first. */
   std::vector<std::unique_ptr<Background>> background{};
-  // Of them; null where the config names no secrets, no clusters.
+  // Of them; null where the config names no keys, secrets, clusters.
+  RuntimeKeys* runtimeKeys = nullptr;
   SecretFiles* secrets = nullptr;
   KeepaliveCalls* keepalive = nullptr;
 

@@ -1012,6 +1012,8 @@ std::pair<HostClass, std::unique_ptr<NativeData>> newPart(Stream& stream, Part p
     return make(std::type_identity<RouteData>());
   case Part::Cluster:
     return make(std::type_identity<ClusterData>());
+  case Part::RuntimeKeys:
+    return make(std::type_identity<RuntimeKeysData>());
   case Part::Secrets:
     return make(std::type_identity<SecretsData>());
   case Part::Span:

@@ -22,6 +22,7 @@ JSValue defineMetadata(Runtime& runtime);
 JSValue defineFilterState(Runtime& runtime);
 JSValue defineRoute(Runtime& runtime);
 JSValue defineCluster(Runtime& runtime);
+JSValue defineRuntimeKeys(Runtime& runtime);
 JSValue defineSecrets(Runtime& runtime);
 JSValue defineSecret(Runtime& runtime);
 JSValue defineSpan(Runtime& runtime);

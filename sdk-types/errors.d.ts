@@ -59,6 +59,7 @@ export type HostErrorCode =
   | 'E_SHARED_LIMIT'
   | 'E_SHARED_TYPE'
   | 'E_SECRET'
+  | 'E_RUNTIME_KEY'
   | 'E_METRIC'
   | 'E_METRIC_LABELS'
   // Encodings

@@ -37,6 +37,7 @@ export { sleep } from './timers.js';
 export { once } from './once.js';
 export { every } from './jobs.js';
 export type { JobContext } from './jobs.js';
+export type { RuntimeKeys } from './runtime_keys.js';
 export type { Secret, Secrets } from './secrets.js';
 export { counter, gauge, histogram } from './metrics.js';
 export type { Counter, Gauge, Histogram, MetricLabels } from './metrics.js';

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 
+import type { RuntimeKeys } from './runtime_keys.js';
 import type { Secrets } from './secrets.js';
 
 /**
@@ -29,6 +30,13 @@ export interface JobContext<Config = unknown, Settings = unknown> {
    * @since 1
    */
   readonly signal: AbortSignal;
+
+  /**
+   * Envoy's runtime, as `ctx.runtime`.
+   *
+   * @since 1
+   */
+  readonly runtime: RuntimeKeys;
 
   /**
    * The secrets that the filter's config names, as `ctx.secrets`.

@@ -3,6 +3,7 @@
 
 import type { Attributes, Connection, LocalReplyResult, TimingResult } from './facts.js';
 import type { FilterState, Metadata } from './metadata.js';
+import type { RuntimeKeys } from './runtime_keys.js';
 import type { Secrets } from './secrets.js';
 import type { Cluster, Route, UpstreamHostOptions } from './routing.js';
 import type { Span } from './tracing.js';
@@ -238,6 +239,17 @@ export interface Context<Config = unknown, State extends object = Record<string,
    * @throws E_DEAD_HANDLE after the stream
    */
   readonly cluster: Cluster;
+
+  /**
+   * Envoy's runtime, under the keys that the filter's config names.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * if (ctx.runtime.get("example.enabled", true) === false) return;
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  readonly runtime: RuntimeKeys;
 
   /**
    * The secrets that the filter's config names.

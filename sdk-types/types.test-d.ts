@@ -267,6 +267,10 @@ new Request('http://a/', { timeoutMs: 5 });
 setTimeout('code()', 5);
 // fails TS2554: Expected 1 arguments, but got 0
 sleep();
+const runtimeNumber = ctx.runtime.get('a', 5);
+is<typeof runtimeNumber, number | boolean>(true);
+// fails TS2554: Expected 2 arguments, but got 1
+ctx.runtime.get('a');
 is<ReturnType<typeof ctx.secrets.get>, Secret>(true);
 is<ReturnType<Secret['bytes']>, Uint8Array<ArrayBuffer>>(true);
 // fails TS2554: Expected 1 arguments, but got 0

@@ -361,7 +361,7 @@ describe('the documentation', () => {
 
   test('every member names the errors that follow from its row', () => {
     // Whose objects are a stream's.
-    const ofStream = /^(Chunk|Context|Attributes|Connection|Metadata|FilterState|Route|Cluster|Secrets|Span)$/;
+    const ofStream = /^(Chunk|Context|Attributes|Connection|Metadata|FilterState|Route|Cluster|RuntimeKeys|Secrets|Span)$/;
     // What a row implies: a receiver that dies with its stream, a phase, a function as an argument.
     const implied = ({ kind, cls, args, phases }: Row): string[] => [
       ...((ofStream.test(cls) || /^(Request|Response|Headers)$/.test(cls)) && /^HOST_(FN|GET|GETSET|ATTRIBUTE)$/.test(kind)

@@ -149,6 +149,7 @@ function expectedSurface(): Surface {
     'ctx.filterState': 'FilterState',
     'ctx.route': 'Route',
     'ctx.cluster': 'Cluster',
+    'ctx.runtime': 'RuntimeKeys',
     'ctx.secrets': 'Secrets',
     'a Secret': 'Secret',
     'ctx.span': 'Span',

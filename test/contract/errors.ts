@@ -179,6 +179,8 @@ export const provocations: readonly Provocation[] = [
   { code: 'E_FETCH_REDIRECT', member: 'globals.fetch', auth: { status: 302, headers: { location: '/' } }, run: fetchAuth },
   { code: 'E_FETCH_RETRY', member: 'globals.fetch', run: 'await fetch("http://auth/", { method: "POST", retry: 1 });' },
   { code: 'E_DEAD_HANDLE', member: 'Secrets.get', exchanges: twice, run: 'globalThis.kept?.get("a"); globalThis.kept = ctx.secrets;' },
+  { code: 'E_DEAD_HANDLE', member: 'RuntimeKeys.get', exchanges: twice, run: 'globalThis.kept?.get("a", 1); globalThis.kept = ctx.runtime;' },
+  { code: 'E_RUNTIME_KEY', member: 'RuntimeKeys.get', run: 'ctx.runtime.get("none", 1);' },
   { code: 'E_SECRET', member: 'Secrets.get', run: 'ctx.secrets.get("none");' },
   { code: 'E_FETCH_KEEPALIVE', member: 'globals.fetch', run: 'await fetch("http://auth/", { keepalive: true, retry: 1 });' },
   {

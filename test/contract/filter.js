@@ -32,6 +32,7 @@ export default fairlead.defineFilter({
         'ctx.filterState': ctx.filterState,
         'ctx.route': ctx.route,
         'ctx.cluster': ctx.cluster,
+        'ctx.runtime': ctx.runtime,
         'ctx.secrets': ctx.secrets,
         'a Secret': ctx.secrets.get('a'),
         'ctx.span': ctx.span,
