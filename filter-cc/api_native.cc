@@ -3,6 +3,7 @@
 
 // The module "fairlead:native": what builtins/*.ts import. Its contract is builtins/native.d.ts.
 
+#include "filter-cc/compression.h"
 #include "filter-cc/console.h"
 #include "filter-cc/events.h"
 #include "filter-cc/host.h"
@@ -52,10 +53,17 @@ JSValue hostError(JSContext* ctx, JSValueConst, int argc, JSValueConst* argv) {
   });
 }
 
+JSValue streams(JSContext* ctx, JSValueConst, int, JSValueConst*) {
+  return bind::barrier(ctx, "streams", [&] {
+    return JS_DupValue(ctx, Runtime::from(ctx).builtin(Builtin::Streams));
+  });
+}
+
 constexpr JSCFunctionListEntry kNatives[] = {
     bind::functionEntry("now", 0, now),
     bind::functionEntry("setTimer", 2, setTimer),
     bind::functionEntry("hostError", 1, hostError),
+    bind::functionEntry("streams", 0, streams),
 };
 
 }  // namespace
@@ -63,7 +71,8 @@ constexpr JSCFunctionListEntry kNatives[] = {
 std::span<const char* const> nativeNames() {
   static constexpr const char* kNames[] = {"now",      "setTimer",      "hostError",
                                            "classOf",  "describeError", "entriesOf",
-                                           "intrinsics", "newDomException", "reportException"};
+                                           "intrinsics", "newDomException", "reportException",
+                                           "streams",  "newCodec",      "runCodec"};
   return kNames;
 }
 
@@ -74,7 +83,8 @@ bool defineNativeExports(Runtime& runtime, JSValueConst exports) {
          JS_SetPropertyFunctionList(ctx, exports, kNatives, std::size(kNatives)) == 0 &&
          JS_DefinePropertyValueStr(ctx, exports, "intrinsics", intrinsics.release(),
                                    JS_PROP_C_W_E) >= 0 &&
-         defineEventNatives(runtime, exports) && defineConsoleNatives(runtime, exports);
+         defineEventNatives(runtime, exports) && defineConsoleNatives(runtime, exports) &&
+         defineCompressionNatives(runtime, exports);
 }
 
 }  // namespace fairlead

@@ -173,19 +173,12 @@ private:
   size_t limitBytes_;
 };
 
-/** An object that no script sees, with C++ behind it. */
-JSValue defineHidden(Runtime& runtime, HostClass cls) {
-  const JSValue prototype = JS_NewObjectProto(runtime.ctx(), JS_NULL);
-  if (JS_IsException(prototype))
-    return JS_EXCEPTION;
-  JS_SetClassProto(runtime.ctx(), runtime.classId(cls), prototype);
-  return JS_UNDEFINED;
-}
-
 }  // namespace
 
-JSValue defineBodySink(Runtime& runtime) { return defineHidden(runtime, HostClass::BodySink); }
-JSValue defineBodyReader(Runtime& runtime) { return defineHidden(runtime, HostClass::BodyReader); }
+JSValue defineBodySink(Runtime& runtime) { return bind::defineHidden(runtime, HostClass::BodySink); }
+JSValue defineBodyReader(Runtime& runtime) {
+  return bind::defineHidden(runtime, HostClass::BodyReader);
+}
 
 bool isStreamObject(Runtime& runtime, JSValueConst object) {
   if (!runtime.hasBuiltin(Builtin::Streams))

@@ -170,6 +170,14 @@ JSValue defineClass(Runtime& runtime, HostClass cls, std::span<const Row> rows, 
   return constructor.release();
 }
 
+JSValue defineHidden(Runtime& runtime, HostClass cls) {
+  const JSValue prototype = JS_NewObjectProto(runtime.ctx(), JS_NULL);
+  if (JS_IsException(prototype))
+    return JS_EXCEPTION;
+  JS_SetClassProto(runtime.ctx(), runtime.classId(cls), prototype);
+  return JS_UNDEFINED;
+}
+
 js::Value wrap(Runtime& runtime, HostClass cls, NativeData* data, JSValueConst newTarget) {
   JSContext* ctx = runtime.ctx();
   if (!runtime.ensureClass(cls)) {

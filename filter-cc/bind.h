@@ -66,6 +66,7 @@ enum class HostClass : uint8_t {
   BodySink,
   AsyncLocalStorage,
   Secret,
+  Codec,
   Count,
 };
 
@@ -532,6 +533,9 @@ bool defineRows(JSContext* ctx, JSValueConst object, std::span<const Row> rows, 
  * Returns the constructor, or JS_UNDEFINED for a class without one; JS_EXCEPTION out of memory.
  */
 JSValue defineClass(Runtime& runtime, HostClass cls, std::span<const Row> rows, const char* name);
+
+/** Makes a class whose objects no script sees. Gives JS_UNDEFINED; JS_EXCEPTION out of memory. */
+JSValue defineHidden(Runtime& runtime, HostClass cls);
 
 /** Wraps `data` in an object of its class; `newTarget` chooses the prototype of a subclass. */
 js::Value wrap(Runtime& runtime, HostClass cls, NativeData* data,

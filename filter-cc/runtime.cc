@@ -27,7 +27,7 @@ namespace embedded {
 #include "builtins.inc"
 }  // namespace embedded
 
-constexpr std::string_view kBuiltinNames[] = {"events", "console", "streams"};
+constexpr std::string_view kBuiltinNames[] = {"events", "console", "streams", "compression"};
 static_assert(std::size(kBuiltinNames) == static_cast<size_t>(Builtin::Count));
 
 constexpr const char* kMemberNames[] = {"body",      "details",  "headers", "keepalive", "method",
@@ -59,10 +59,12 @@ constexpr LazyGlobal kLazyGlobals[] = {
     {"AbortController", fromBuiltin<Builtin::Events, "AbortController">},
     {"AbortSignal", fromBuiltin<Builtin::Events, "AbortSignal">},
     {"AsyncLocalStorage", constructorOf<HostClass::AsyncLocalStorage>},
+    {"CompressionStream", fromBuiltin<Builtin::Compression, "CompressionStream">},
     {"Crypto", constructorOf<HostClass::Crypto>},
     {"CryptoKey", constructorOf<HostClass::CryptoKey>},
     {"ByteLengthQueuingStrategy", fromBuiltin<Builtin::Streams, "ByteLengthQueuingStrategy">},
     {"CountQueuingStrategy", fromBuiltin<Builtin::Streams, "CountQueuingStrategy">},
+    {"DecompressionStream", fromBuiltin<Builtin::Compression, "DecompressionStream">},
     {"Event", fromBuiltin<Builtin::Events, "Event">},
     {"EventTarget", fromBuiltin<Builtin::Events, "EventTarget">},
     {"Headers", constructorOf<HostClass::Headers>},
@@ -132,6 +134,7 @@ constexpr ClassRow kClasses[] = {
     {"BodySink", defineBodySink},
     {"AsyncLocalStorage", defineAsyncLocalStorage},
     {"Secret", defineSecret},
+    {"Codec", defineCodec},
 };
 static_assert(std::size(kClasses) == static_cast<size_t>(HostClass::Count));
 

@@ -28,7 +28,7 @@ class Stream;
 struct RetryLoad;
 
 /** The parts of the script's world that are written in TypeScript; see builtins/. */
-enum class Builtin : uint8_t { Events, Console, Streams, Count };
+enum class Builtin : uint8_t { Events, Console, Streams, Compression, Count };
 
 /** Properties of a script's objects that are read on the request path; see kMemberNames. */
 enum class Member : uint8_t {

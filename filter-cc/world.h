@@ -41,6 +41,7 @@ JSValue defineSubtleCrypto(Runtime& runtime);
 JSValue defineCryptoKey(Runtime& runtime);
 JSValue defineBodyReader(Runtime& runtime);
 JSValue defineBodySink(Runtime& runtime);
+JSValue defineCodec(Runtime& runtime);
 
 // Objects and functions of globalThis.
 JSValue defineConsole(Runtime& runtime);

@@ -65,6 +65,7 @@ export type HostErrorCode =
   // Encodings
   | 'E_ENCODING'
   | 'E_DECODE'
+  | 'E_COMPRESSION'
   // Facts, metadata, routing
   | 'E_ATTRIBUTE'
   | 'E_METADATA_NAMESPACE'

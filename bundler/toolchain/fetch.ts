@@ -53,8 +53,20 @@ export async function fetchPin(name: string, pin: Pin, places: FetchPlaces = pat
   writeFileSync(stampFile(name, places), stampText(pin));
 }
 
-async function download(name: string, pin: Pin, places: FetchPlaces): Promise<string> {
+/** Downloads on their way, by their folder: two pins may be of one archive. */
+const downloads = new Map<string, Promise<string>>();
+
+function download(name: string, pin: Pin, places: FetchPlaces): Promise<string> {
   const folder = join(places.downloads, `${pin.package}-${pin.version}`);
+  const running = downloads.get(folder);
+  const own = running === undefined ? downloadTo(folder, name, pin, places) : running.then(() => downloadTo(folder, name, pin, places));
+  downloads.set(folder, own);
+  return own.finally(() => {
+    if (downloads.get(folder) === own) downloads.delete(folder);
+  });
+}
+
+async function downloadTo(folder: string, name: string, pin: Pin, places: FetchPlaces): Promise<string> {
   const kept = onlyFile(folder);
   if (kept !== undefined && (await sha256Of(kept)) === pin.sha256) return kept;
 

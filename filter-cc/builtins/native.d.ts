@@ -37,6 +37,24 @@ declare module 'fairlead:native' {
   /** Names and values in turn, for an object of the host that holds such; else undefined. */
   export function entriesOf(object: object): readonly string[] | undefined;
 
+  /** The exports of builtins/streams.ts. */
+  export function streams(): {
+    readonly ReadableStream: typeof import('web-streams-polyfill').ReadableStream;
+    readonly WritableStream: typeof import('web-streams-polyfill').WritableStream;
+    addPrototype(prototype: object): void;
+  };
+
+  /** What packs (or unpacks) `gzip`, `deflate` or `deflate-raw`; undefined for another format. */
+  export function newCodec(format: string, unpacks: boolean): object | undefined;
+
+  /**
+   * The next piece of what a chunk becomes, which is given anew until nothing is left: null. Then, when all chunks
+   * have been given, the same without a chunk for the end. It looks at the CPU limit.
+   *
+   * @throws E_COMPRESSION for data that is not of the format, or a chunk that is no BufferSource.
+   */
+  export function runCodec(codec: object, chunk?: unknown): Uint8Array | null;
+
   /** The engine's own functions, made anew. Methods and getters take their receiver through `apply`. */
   export const intrinsics: {
     readonly Reflect: Pick<

@@ -178,6 +178,11 @@ const prototypes = Object.values(classes).map(({ prototype }) => prototype);
 
 type AnyStream = ReadableStream<unknown>;
 
+/** Counts the objects of a class of another builtin among those that are made here. */
+export function addPrototype(prototype: object): void {
+  prototypes[prototypes.length] = prototype as (typeof prototypes)[number];
+}
+
 /** Whether an object is one of those that are made here. */
 export function isStreamObject(value: unknown): boolean {
   for (const prototype of prototypes) if (apply(isPrototypeOf, prototype, [value])) return true;

@@ -243,6 +243,18 @@ export const provocations: readonly Provocation[] = [
   // Encodings
   { code: 'E_ENCODING', member: 'TextDecoder()', run: 'new TextDecoder("a");' },
   { code: 'E_DECODE', member: 'TextDecoder.decode', run: 'new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array([255]));' },
+  { code: 'E_ARGUMENT', member: 'CompressionStream()', run: 'new CompressionStream("br");' },
+  { code: 'E_ARGUMENT', member: 'DecompressionStream()', run: 'new DecompressionStream("br");' },
+  {
+    code: 'E_COMPRESSION',
+    member: 'DecompressionStream.readable',
+    run: 'await new Response(new Response("a").body.pipeThrough(new DecompressionStream("gzip"))).text();',
+  },
+  {
+    code: 'E_COMPRESSION',
+    member: 'CompressionStream.writable',
+    run: 'const { readable, writable } = new CompressionStream("gzip"); readable.getReader().read().catch(() => {}); await writable.getWriter().write("a");',
+  },
 
   // Facts, metadata, routing
   { code: 'E_DEAD_HANDLE', member: 'Metadata.get', exchanges: twice, run: 'globalThis.kept?.get("a", "b"); globalThis.kept = ctx.metadata;' },

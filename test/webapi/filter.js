@@ -8,13 +8,14 @@ import { defineFilter } from 'fairlead';
 import { runAll } from './checks.js';
 import { clone } from './clone.js';
 import { codecs } from './codecs.js';
+import { compression, own } from './compression.js';
 import { crypto_ } from './crypto.js';
 import { encoding } from './encoding.js';
 import { streams } from './streams.js';
 import { url } from './url.js';
 import { urlData } from './url-data.js';
 
-const files = { clone, codecs, crypto: crypto_, encoding, streams, url };
+const files = { clone, codecs, compression: { ...compression, ...own }, crypto: crypto_, encoding, streams, url };
 
 export default defineFilter({
   async onRequest(request) {
