@@ -169,7 +169,7 @@ std::optional<uint64_t> contentLength(HostStream& host, HeaderMap map) {
 }  // namespace
 
 bool Stream::mayReadAs(const Call& call, Direction direction, BodyForm form) {
-  if (form != BodyForm::Text && form != BodyForm::Json)
+  if (form == BodyForm::Bytes || form == BodyForm::ArrayBuffer || form == BodyForm::Blob)
     return true;
   const std::optional<HeaderLookup> encoding =
       host_.header(headersOf(direction), "content-encoding", 0);

@@ -13,6 +13,7 @@
 #include "ada.h"
 #include "filter-cc/encoding.h"
 #include "filter-cc/events.h"
+#include "filter-cc/forms.h"
 #include "filter-cc/runtime.h"
 #include "filter-cc/stream.h"
 #include "filter-cc/streams.h"
@@ -28,13 +29,18 @@ constexpr uint32_t kMaxStatus = 599;
 bool isNullBodyStatus(uint32_t status) { return status == 204 || status == 205 || status == 304; }
 
 /** A body's bytes in the form a reader asked for. */
-js::Value formed(JSContext* ctx, const std::string& bytes, BodyForm form) {
+js::Value formed(JSContext* ctx, const std::string& bytes, BodyForm form,
+                 const std::string& contentType) {
   const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
   switch (form) {
   case BodyForm::Bytes:
     return {ctx, JS_NewUint8ArrayCopy(ctx, data, bytes.size())};
   case BodyForm::ArrayBuffer:
     return {ctx, JS_NewArrayBufferCopy(ctx, data, bytes.size())};
+  case BodyForm::Blob:
+    return newBlob(Runtime::from(ctx), bytes, contentType);
+  case BodyForm::FormData:
+    return parseForm(ctx, bytes, contentType);
   case BodyForm::Text:
   case BodyForm::Json:
     break;
@@ -48,8 +54,9 @@ js::Value formed(JSContext* ctx, const std::string& bytes, BodyForm form) {
   return {ctx, JS_ParseJSON(ctx, terminated.c_str(), terminated.size(), "body")};
 }
 
-void settleFormed(JSContext* ctx, JSValueConst promise, const std::string& bytes, BodyForm form) {
-  js::Value value = formed(ctx, bytes, form);
+void settleFormed(JSContext* ctx, JSValueConst promise, const std::string& bytes, BodyForm form,
+                  const std::string& contentType) {
+  js::Value value = formed(ctx, bytes, form, contentType);
   const bool failed = value.isException();
   if (failed)
     value = js::Value(ctx, JS_GetException(ctx));
@@ -92,7 +99,8 @@ void BodySource::append(std::string_view bytes) {
 void BodySource::complete() {
   state_ = State::Complete;
   for (Reader& reader : std::exchange(readers_, {}))
-    settleFormed(reader.promise.context(), reader.promise.get(), bytes_, reader.form);
+    settleFormed(reader.promise.context(), reader.promise.get(), bytes_, reader.form,
+                 reader.contentType);
   wake();
 }
 
@@ -171,7 +179,7 @@ bool isBodyTaken(Runtime& runtime, const Body& body) {
   return state.locked || state.disturbed;
 }
 
-js::Value BodySource::read(const Call& call, BodyForm form) {
+js::Value BodySource::read(const Call& call, BodyForm form, std::string contentType) {
   JSContext* ctx = call.ctx;
   if (state_ == State::Failed) {
     throwError(ctx, failure_.code, {failure_.first, failure_.second});
@@ -181,9 +189,9 @@ js::Value BodySource::read(const Call& call, BodyForm form) {
   if (promise.isException())
     return promise;
   if (state_ == State::Complete)
-    settleFormed(ctx, promise.get(), bytes_, form);
+    settleFormed(ctx, promise.get(), bytes_, form, contentType);
   else
-    readers_.push_back({promise.dup(), form});
+    readers_.push_back({promise.dup(), form, std::move(contentType)});
   return promise;
 }
 
@@ -203,6 +211,16 @@ bool extractBody(const Call& call, JSValueConst init, ExtractedBody& out) {
     out.source = BodySource::of(call.runtime.engine(), std::string(text.view()));
     return true;
   }
+  if (const BlobData* blob = blobOf(call.runtime, init)) {
+    out.contentType = blob->type;
+    out.source = BodySource::of(call.runtime.engine(), std::string(blob->view()));
+    return true;
+  }
+  if (std::string form; formText(call.runtime, init, form, out.contentType)) {
+    out.needsType = true;
+    out.source = BodySource::of(call.runtime.engine(), std::move(form));
+    return true;
+  }
   bind::kinds::Bytes bytes;
   if (!JS_IsArrayBuffer(init) && JS_GetTypedArrayType(init) < 0 && !JS_IsDataView(init)) {
     out.stream = streamOf(call.runtime, init);
@@ -211,8 +229,8 @@ bool extractBody(const Call& call, JSValueConst init, ExtractedBody& out) {
     if (!out.stream.isObject()) {
       // The standard would send "[object Object]".
       call.fail(ErrorCode::E_OPTION,
-                {"body", "a string, bytes, an ArrayBuffer, URLSearchParams, a ReadableStream or an "
-                         "async iterable; use Response.json or JSON.stringify for objects"});
+                {"body", "a string, bytes, an ArrayBuffer, Blob, FormData, URLSearchParams, a "
+                         "ReadableStream or an async iterable; use Response.json or JSON.stringify for objects"});
       return false;
     }
     const StreamState state = streamState(call.runtime, out.stream.get());
@@ -516,6 +534,17 @@ bool stringify(const Call& call, JSValueConst value, std::string& text) {
 
 // --- Readers, for both classes ---
 
+/** What a message says its body is, where that matters to the form. */
+template <class Message>
+std::string contentTypeOf(const Call& call, Message& message, BodyForm form) {
+  if (form != BodyForm::Blob && form != BodyForm::FormData)
+    return {};
+  const HeadersData* headers = headersOf(call.runtime, message);
+  if (headers == nullptr)
+    return {};
+  return std::string(headers->get(call, "content-type").value_or(""));
+}
+
 template <class Message>
 Outcome<JSValue> readBody(Call& call, Message& message, Direction direction, BodyForm form) {
   if (isBodyTaken(call.runtime, message.body)) {
@@ -525,21 +554,23 @@ Outcome<JSValue> readBody(Call& call, Message& message, Direction direction, Bod
   const bool isLive = message.stream != nullptr && message.stream->hasBody(direction);
   if (isLive && !message.stream->mayReadAs(call, direction, form))
     return rejectedPromise(call.ctx);
+  std::string type = contentTypeOf(call, message, form);
   if (message.body.stream.isObject()) {
     const auto whole = collectStream(call, message.body.stream.get());
-    return whole == nullptr ? rejectedPromise(call.ctx) : whole->read(call, form);
+    return whole == nullptr ? rejectedPromise(call.ctx)
+                            : whole->read(call, form, std::move(type));
   }
   if (isLive) {
     const std::shared_ptr<BodySource> source = message.stream->openBody(call, direction);
     if (source == nullptr)
       return rejectedPromise(call.ctx);
     message.body.used = !message.stream->ended();
-    return source->read(call, form);
+    return source->read(call, form, std::move(type));
   }
   if (message.body.source == nullptr)
-    return BodySource::of(call.runtime.engine(), {})->read(call, form);
+    return BodySource::of(call.runtime.engine(), {})->read(call, form, std::move(type));
   message.body.used = true;
-  return message.body.source->read(call, form);
+  return message.body.source->read(call, form, std::move(type));
 }
 
 Outcome<JSValue> Request_text(Call& call, RequestData& self) {
@@ -554,6 +585,12 @@ Outcome<JSValue> Request_bytes(Call& call, RequestData& self) {
 Outcome<JSValue> Request_arrayBuffer(Call& call, RequestData& self) {
   return readBody(call, self, Direction::Request, BodyForm::ArrayBuffer);
 }
+Outcome<JSValue> Request_blob(Call& call, RequestData& self) {
+  return readBody(call, self, Direction::Request, BodyForm::Blob);
+}
+Outcome<JSValue> Request_formData(Call& call, RequestData& self) {
+  return readBody(call, self, Direction::Request, BodyForm::FormData);
+}
 Outcome<JSValue> Response_text(Call& call, ResponseData& self) {
   return readBody(call, self, Direction::Response, BodyForm::Text);
 }
@@ -565,6 +602,12 @@ Outcome<JSValue> Response_bytes(Call& call, ResponseData& self) {
 }
 Outcome<JSValue> Response_arrayBuffer(Call& call, ResponseData& self) {
   return readBody(call, self, Direction::Response, BodyForm::ArrayBuffer);
+}
+Outcome<JSValue> Response_blob(Call& call, ResponseData& self) {
+  return readBody(call, self, Direction::Response, BodyForm::Blob);
+}
+Outcome<JSValue> Response_formData(Call& call, ResponseData& self) {
+  return readBody(call, self, Direction::Response, BodyForm::FormData);
 }
 
 // --- Bodies and trailers of live messages, for both classes ---
@@ -581,6 +624,10 @@ Outcome<void> setBody(Call& call, Message& message, Direction direction, JSValue
                      {"body", "whole, as its length is sent first: await new Response(stream).bytes()"});
   if (!message.stream->setBody(call, direction, std::move(body.source)))
     return Thrown{};
+  if (body.needsType)
+    message.stream->setHeader(
+        direction == Direction::Request ? HeaderMap::Request : HeaderMap::Response, "content-type",
+        body.contentType);
   message.body.used = true;
   return {};
 }

@@ -17,7 +17,7 @@
 namespace fairlead {
 
 /** How a reader wants its body. */
-enum class BodyForm : uint8_t { Text, Json, Bytes, ArrayBuffer };
+enum class BodyForm : uint8_t { Text, Json, Bytes, ArrayBuffer, Blob, FormData };
 
 /** Why a body will not come: what it takes to make the error again. */
 struct Failure {
@@ -63,8 +63,8 @@ public:
   void abandon(JSRuntime* engine);
   void mark(JSRuntime* engine, JS_MarkFunc* markFunction);
 
-  /** A promise of the body in that form. */
-  js::Value read(const Call& call, BodyForm form);
+  /** A promise of the body in that form; a Blob and a form depend on the content type. */
+  js::Value read(const Call& call, BodyForm form, std::string contentType = {});
 
   /**
    * Bytes from `offset` on, which moves; null at the end; a promise that settles when there is more to
@@ -82,6 +82,7 @@ private:
   struct Reader {
     js::Value promise;
     BodyForm form;
+    std::string contentType;
   };
 
   js::Charge charge_;
@@ -118,10 +119,12 @@ bool isBodyTaken(Runtime& runtime, const Body& body);
 struct ExtractedBody {
   std::shared_ptr<BodySource> source;
   js::Value stream;
-  std::string_view contentType;
+  std::string contentType;
+  /** Nobody can read the body who does not know its content type. */
+  bool needsType = false;
 };
 /**
- * Fetch's "extract": string, bytes, ArrayBuffer, URLSearchParams, ReadableStream, async iterable.
+ * Fetch's "extract": string, bytes, ArrayBuffer, Blob, FormData, URLSearchParams, ReadableStream, async iterable.
  * False: an exception is pending.
  */
 bool extractBody(const Call& call, JSValueConst init, ExtractedBody& out);

@@ -41,6 +41,8 @@ export type HostErrorCode =
   | 'E_NO_TRAILERS'
   | 'E_BODY_CHUNK'
   | 'E_BODY_LIMIT'
+  | 'E_FORM'
+  | 'E_FORM_LIMIT'
   // fetch, timers
   | 'E_FETCH_CLUSTER_NOT_ALLOWED'
   | 'E_FETCH_CLUSTER_UNKNOWN'

@@ -2,11 +2,12 @@
 // Copyright The fairlead Authors
 
 /**
- * What a whole body can be made from. A string is sent as UTF-8; an ArrayBuffer or a view of one is copied at once.
+ * What a whole body can be made from. A string is sent as UTF-8; an ArrayBuffer or a view of one is copied at once. The
+ * type of a Blob and the boundary of a FormData are the `content-type`, unless another one is given.
  *
  * @since 1
  */
-type WholeBodyInit = string | ArrayBuffer | ArrayBufferView | URLSearchParams;
+type WholeBodyInit = string | ArrayBuffer | ArrayBufferView | Blob | FormData | URLSearchParams;
 
 /**
  * What a body can be made from: what it is as a whole, or what brings it.
@@ -355,6 +356,46 @@ interface Request {
    * @throws E_DEAD_HANDLE after the stream
    */
   arrayBuffer(): Promise<ArrayBuffer>;
+
+  /**
+   * The bytes of the body, with its `content-type`.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-body-blob
+   * @phase Always
+   * @since 1
+   * @example
+   * const { size, type } = await new Request("http://auth/").blob();
+   * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_CHUNK for a stream that gives something else than bytes and strings
+   * @throws E_BODY_UNAVAILABLE for a live one when `onRequest` has settled
+   * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
+   * @throws E_BODY_LIMIT for more than `body_kb`
+   * @throws E_ABORTED when the exchange ends before the body
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  blob(): Promise<Blob>;
+
+  /**
+   * The body as a form, by its `content-type`: `application/x-www-form-urlencoded` or `multipart/form-data`.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-body-formdata
+   * @phase Always
+   * @since 1
+   * @example
+   * const form = await request.formData();
+   * const user = form.get("user");
+   * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_CHUNK for a stream that gives something else than bytes and strings
+   * @throws E_BODY_UNAVAILABLE for a live one when `onRequest` has settled
+   * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
+   * @throws E_BODY_LIMIT for more than `body_kb`
+   * @throws E_ABORTED when the exchange ends before the body
+   * @throws E_DEAD_HANDLE after the stream
+   * @throws E_BODY_ENCODED for a live one with a `content-encoding`: unpack its stream first
+   * @throws E_FORM for another type, a boundary that is none, or parts that are none or cut
+   * @throws E_FORM_LIMIT for more than 1000 parts, a name of more than 1024 bytes, 8 KiB of headers in a part
+   */
+  formData(): Promise<FormData>;
 }
 
 declare var Request: {
@@ -778,6 +819,50 @@ interface Response {
    * @throws E_DEAD_HANDLE after the stream
    */
   arrayBuffer(): Promise<ArrayBuffer>;
+
+  /**
+   * The bytes of the body, with its `content-type`.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-body-blob
+   * @phase Always
+   * @since 1
+   * @example
+   * const { size, type } = await (await fetch("http://files/logo")).blob();
+   * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_CHUNK for a stream that gives something else than bytes and strings
+   * @throws E_BODY_UNAVAILABLE for a live one when `onResponse` has settled
+   * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
+   * @throws E_BODY_LIMIT for more than `body_kb`
+   * @throws E_ABORTED when the exchange ends before the body
+   * @throws E_FETCH_RESET when the call ended before the body was complete
+   * @throws E_FETCH_TIMEOUT when its `timeoutMs` were over
+   * @throws E_DEAD_HANDLE after the stream
+   */
+  blob(): Promise<Blob>;
+
+  /**
+   * The body as a form, by its `content-type`: `application/x-www-form-urlencoded` or `multipart/form-data`.
+   *
+   * @see https://fetch.spec.whatwg.org/#dom-body-formdata
+   * @phase Always
+   * @since 1
+   * @example
+   * const form = await response.formData();
+   * const user = form.get("user");
+   * @throws E_BODY_USED when the body has been read; by the promise, as all that follow
+   * @throws E_BODY_CHUNK for a stream that gives something else than bytes and strings
+   * @throws E_BODY_UNAVAILABLE for a live one when `onResponse` has settled
+   * @throws E_BODY_ENDLESS for a live one that is a tunnel or an upgrade
+   * @throws E_BODY_LIMIT for more than `body_kb`
+   * @throws E_ABORTED when the exchange ends before the body
+   * @throws E_FETCH_RESET when the call ended before the body was complete
+   * @throws E_FETCH_TIMEOUT when its `timeoutMs` were over
+   * @throws E_DEAD_HANDLE after the stream
+   * @throws E_BODY_ENCODED for a live one with a `content-encoding`: unpack its stream first
+   * @throws E_FORM for another type, a boundary that is none, or parts that are none or cut
+   * @throws E_FORM_LIMIT for more than 1000 parts, a name of more than 1024 bytes, 8 KiB of headers in a part
+   */
+  formData(): Promise<FormData>;
 }
 
 declare var Response: {

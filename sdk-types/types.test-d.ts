@@ -61,6 +61,19 @@ new Response(new Response('a').body?.pipeThrough(new DecompressionStream('gzip')
 // fails TS2345: Argument of type '"br"' is not assignable
 new CompressionStream('br');
 
+// --- Forms ---
+
+is<ReturnType<FormData['get']>, string | File | null>(true);
+is<Awaited<ReturnType<typeof request.formData>>, FormData>(true);
+new Response(new FormData());
+request.setBody(new Blob(['a', new Uint8Array(1)], { type: 'a/b' }));
+is<File extends Blob ? true : false, true>(true);
+new FormData().append('a', new Blob(), 'b');
+// fails TS2345: Argument of type 'number' is not assignable
+new FormData().append('a', 1);
+// fails TS2322: is not assignable to type '"transparent" | "native"
+new Blob([], { endings: 'unix' });
+
 // --- Hooks ---
 
 export default defineFilter<{ realm: string }, { user: string }>({

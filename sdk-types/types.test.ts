@@ -199,7 +199,7 @@ describe('rows and declarations (F105, F108)', () => {
     const noRows = new RegExp(
       '^(\\w*Algorithm(Identifier|Params)?|CryptoKeyPair|GeneratedKey|JsonWebKey|Key(Format|Type|Usage)|' +
         'DOMExceptionCodes$|Environment|Filter|HookResult|HostError|HostErrorCode|RequestInfo|RequestRedirect|ResponseType|' +
-        'SharedValue|MetricLabels|JobContext|FetchRetry|CompressionFormat|' +
+        'SharedValue|MetricLabels|JobContext|FetchRetry|CompressionFormat|BlobPart|' +
         '\\w*EventListener\\w*|\\w+Init|\\w+Options|\\w+Result|' +
         'QueuingStrategy|ReadableWritablePair|Transformer|Underlying\\w+)\\b',
     );

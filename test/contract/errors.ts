@@ -166,6 +166,25 @@ export const provocations: readonly Provocation[] = [
     run: `await (${fetchAuth.slice(0, -1)}).text();`,
   },
 
+  { code: 'E_FORM', member: 'Request.formData', exchanges: upload, run: 'await request.formData();' },
+  { code: 'E_FORM', member: 'Response.formData', run: 'await new Response("a").formData();' },
+  {
+    code: 'E_FORM_LIMIT',
+    member: 'Response.formData',
+    run: 'await new Response(new URLSearchParams({ ["a".repeat(1025)]: "" })).formData();',
+  },
+  {
+    code: 'E_BODY_ENCODED',
+    member: 'Request.formData',
+    exchanges: [{ request: { method: 'POST', headers: { 'content-encoding': 'gzip' }, body: 'a' } }],
+    run: 'await request.formData();',
+  },
+  { code: 'E_ARGUMENT', member: 'Blob()', run: 'new Blob("a");' },
+  { code: 'E_ARGUMENT', member: 'File()', run: 'new File("a", "b");' },
+  { code: 'E_ARGUMENT', member: 'FormData()', run: 'new FormData({});' },
+  { code: 'E_ARGUMENT', member: 'FormData.append', run: 'new FormData().append("a", "b", "c");' },
+  { code: 'E_OPTION', member: 'Blob()', run: 'new Blob([], { endings: "a" });' },
+
   // fetch, timers
   { code: 'E_FETCH_CLUSTER_NOT_ALLOWED', member: 'globals.fetch', run: 'await fetch("http://elsewhere/");' },
   { code: 'E_FETCH_CLUSTER_UNKNOWN', member: 'globals.fetch', run: 'await fetch("http://unknown/");' },

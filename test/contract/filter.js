@@ -14,6 +14,7 @@ export default fairlead.defineFilter({
   onResponse(response, ctx) {
     const headers = new Headers([['a', 'b']]);
     const params = new URLSearchParams('a=b');
+    const form = new FormData();
     return Response.json(
       surface({
         fairlead,
@@ -45,6 +46,9 @@ export default fairlead.defineFilter({
         'URLSearchParams.keys()': params.keys(),
         'URLSearchParams.values()': params.values(),
         'URLSearchParams.entries()': params.entries(),
+        'FormData.keys()': form.keys(),
+        'FormData.values()': form.values(),
+        'FormData.entries()': form.entries(),
         '%IteratorPrototype%': Object.getPrototypeOf(Object.getPrototypeOf([].values())),
       }),
     );

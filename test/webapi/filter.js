@@ -11,11 +11,12 @@ import { codecs } from './codecs.js';
 import { compression, own } from './compression.js';
 import { crypto_ } from './crypto.js';
 import { encoding } from './encoding.js';
+import { forms, ownForms } from './forms.js';
 import { streams } from './streams.js';
 import { url } from './url.js';
 import { urlData } from './url-data.js';
 
-const files = { clone, codecs, compression: { ...compression, ...own }, crypto: crypto_, encoding, streams, url };
+const files = { clone, codecs, compression: { ...compression, ...own }, crypto: crypto_, encoding, forms: { ...forms, ...ownForms }, streams, url };
 
 export default defineFilter({
   async onRequest(request) {
