@@ -34,6 +34,26 @@ const wanted: Readonly<Record<string, readonly [name: string, result: unknown, f
   P04: ['jose with keys of a server', [100, 'ERR_JWKS_NO_MATCHING_KEY', 'ERR_JWKS_TIMEOUT', true], 2],
   P09: ['cookie', ['1', ' x', true, 's=v%201; Max-Age=60; Path=/; HttpOnly; SameSite=Lax']],
   P10: ['path-to-regexp', ['a b', ['x', 'y'], '/u/%C3%A9', false]],
+  P11: [
+    'hono routes, reads and answers',
+    [
+      [200, '{"id":"7","q":"a&b"}', 'hono'],
+      [201, '5', 'hono'],
+      [200, '{"x":"y z"}', 'hono'],
+      [404, '404 Not Found', 'hono'],
+      [500, 'boom', 'hono'],
+    ],
+  ],
+  P12: [
+    'hono with cors, etag and jwt',
+    [
+      [200, 'hi', '"c22b5f9178342609428d6f51b2c5af4c0bde6a42"'],
+      [304, '', '"c22b5f9178342609428d6f51b2c5af4c0bde6a42"'],
+      [204, '', 'https://site.example', 'GET,POST'],
+      [200, '{"sub":"ann","exp":4102444800}'],
+      401,
+    ],
+  ],
   P13: ['lru-cache', ['c,a', true, 1]],
   P14: ['uuid', [true, true, '9342d47a-1bab-5709-9869-c840b2eac501', 1000]],
   P18: ['date-fns', ['2026-02-28', 28, 'Tue 24 Nov 2026 10:00']],
@@ -118,3 +138,25 @@ for (const [row, [name, result, fetches = 0]] of Object.entries(wanted)) {
     expect(got).toEqual({ Envoy: all, emulator: all, Node: all });
   });
 }
+
+test('hono answers a request that passes, in Envoy and in the emulator (P11, W07, W24)', async () => {
+  const form = { 'content-type': 'multipart/form-data; boundary=b' };
+  const cases = [
+    [{ path: '/live/users/7?q=a%26b' }, [200, '{"id":"7","q":"a&b"}']],
+    [{ path: '/live/sum', method: 'POST', body: '{"a":2,"b":3}' }, [201, '5']],
+    [
+      { path: '/live/form', method: 'POST', headers: form, body: '--b\r\nContent-Disposition: form-data; name="x"\r\n\r\ny\r\n--b--' },
+      [200, '{"x":"y"}'],
+    ],
+    [{ path: '/live/nowhere' }, [404, '404 Not Found']],
+    [{ path: '/live/throws' }, [500, 'boom']],
+  ] as const;
+  for (const [asked, result] of cases) {
+    const { path, ...rest } = asked;
+    const headers = 'headers' in rest ? Object.entries(rest.headers) : [];
+    const real = await request(envoy, path, { ...rest, headers });
+    const { client } = await filter.exchange({ request: asked });
+    expect([real.status, real.text(), real.headers.get('x-served-by')]).toEqual([...result, 'hono']);
+    expect([client?.status, client?.text(), client?.header('x-served-by')]).toEqual([...result, 'hono']);
+  }
+});

@@ -14,6 +14,10 @@ import dayjs from 'dayjs';
 import utc from 'dayjs/plugin/utc.js';
 import deepmerge from 'deepmerge';
 import jsonpatch from 'fast-json-patch';
+import { Hono } from 'hono';
+import { cors } from 'hono/cors';
+import { etag } from 'hono/etag';
+import { jwt, sign } from 'hono/jwt';
 import { isbot } from 'isbot';
 import jmespath from 'jmespath';
 import * as jose from 'jose';
@@ -47,6 +51,28 @@ const publicKey = {
 const privateKey = { ...publicKey, d: 'y-NZNDWqr9Pf-puSZpEZW1aLjyDEIA5lpL_Yg3giqLA' };
 /** What the server of keys that P04 asks must answer. */
 export const keySet = { keys: [publicKey] };
+
+/** A framework's application, which also answers a request that passes. */
+export const app = new Hono();
+app.use(async (context, next) => {
+  await next();
+  context.header('x-served-by', 'hono');
+});
+app.get('/live/users/:id', (context) => context.json({ id: context.req.param('id'), q: context.req.query('q') }));
+app.post('/live/sum', async (context) => {
+  const { a, b } = await context.req.json();
+  return context.text(String(a + b), 201);
+});
+app.post('/live/form', async (context) => context.json(await context.req.parseBody()));
+app.get('/live/throws', () => {
+  throw new Error('boom');
+});
+app.onError((error, context) => context.text(error.message, 500));
+
+/** Status, body and some headers of an answer. */
+async function told(response, ...names) {
+  return [response.status, await response.text(), ...names.map((name) => response.headers.get(name))];
+}
 
 export const programs = {
   async P01() {
@@ -104,6 +130,38 @@ export const programs = {
   P10() {
     const found = match('/users/:id/*rest')('/users/a%20b/x/y');
     return [found.params.id, found.params.rest, compile('/u/:id')({ id: 'é' }), match('/users/:id')('/a')];
+  },
+
+  async P11() {
+    const ask = async (path, init) => told(await app.request(`http://a/live${path}`, init), 'x-served-by');
+    return [
+      await ask('/users/7?q=a%26b'),
+      await ask('/sum', { method: 'POST', body: '{"a":2,"b":3}' }),
+      await ask('/form', { method: 'POST', body: new URLSearchParams({ x: 'y z' }) }),
+      await ask('/nowhere'),
+      await ask('/throws'),
+    ];
+  },
+
+  async P12() {
+    const app = new Hono();
+    app.use('/api/*', cors({ origin: 'https://site.example', allowMethods: ['GET', 'POST'] }));
+    app.use('/tagged', etag());
+    app.get('/tagged', (context) => context.text('hi'));
+    app.use('/private', jwt({ secret: 'secret', alg: 'HS256' }));
+    app.get('/private', (context) => context.json(context.get('jwtPayload')));
+    const ask = (path, init) => app.request(`http://a${path}`, init);
+    const tagged = await ask('/tagged');
+    const tag = tagged.headers.get('etag');
+    const preflight = { method: 'OPTIONS', headers: { origin: 'https://site.example', 'access-control-request-method': 'POST' } };
+    const token = await sign({ sub: 'ann', exp: 4102444800 }, 'secret', 'HS256');
+    return [
+      await told(tagged, 'etag'),
+      await told(await ask('/tagged', { headers: { 'if-none-match': tag } }), 'etag'),
+      await told(await ask('/api/x', preflight), 'access-control-allow-origin', 'access-control-allow-methods'),
+      await told(await ask('/private', { headers: { authorization: `Bearer ${token}` } })),
+      (await ask('/private')).status,
+    ];
   },
 
   async P13() {
