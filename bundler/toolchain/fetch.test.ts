@@ -65,6 +65,13 @@ describe('a pinned archive', () => {
     expect(existsSync(join(base, 'setup-ran'))).toBe(false);
   });
 
+  it('is downloaded once for two pins that are fetched at the same time', async () => {
+    await Promise.all(['one', 'two'].map((name) => fetchPin(name, pin, places)));
+    for (const name of ['one', 'two']) expect(readdirSync(join(places.thirdParty, name))).toEqual(['tiny.c']);
+    expect(existsSync(join(places.logs, 'download-one.log'))).toBe(true);
+    expect(existsSync(join(places.logs, 'download-two.log'))).toBe(false);
+  });
+
   it('is refused when its hash is not the pinned one, and nothing is unpacked', async () => {
     const other = { ...pin, sha256: pin.sha256.replace(/^./, (digit) => (digit === '0' ? '1' : '0')) };
     const refused = fetchPin('tiny', other, places);
