@@ -62,6 +62,7 @@ enum class HostClass : uint8_t {
   Crypto,
   SubtleCrypto,
   CryptoKey,
+  URLPattern,
   Blob,
   File,
   FormData,

@@ -61,6 +61,7 @@ constexpr ContractRow kContractRows[] = {
 #define HOST_events
 #define HOST_scope
 #define HOST_streams
+#define HOST_urlpattern
 #define HOST_forms
 #define HOST_compression
 #define HOST_engine

@@ -39,6 +39,7 @@ JSValue defineHistogram(Runtime& runtime);
 JSValue defineCrypto(Runtime& runtime);
 JSValue defineSubtleCrypto(Runtime& runtime);
 JSValue defineCryptoKey(Runtime& runtime);
+JSValue defineURLPattern(Runtime& runtime);
 JSValue defineBlob(Runtime& runtime);
 JSValue defineFile(Runtime& runtime);
 JSValue defineFormData(Runtime& runtime);

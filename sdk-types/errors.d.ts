@@ -34,6 +34,7 @@ export type HostErrorCode =
   | 'E_TARGET'
   | 'E_NOT_LIVE'
   | 'E_URL'
+  | 'E_URL_PATTERN'
   | 'E_BODY_USED'
   | 'E_BODY_UNAVAILABLE'
   | 'E_BODY_ENCODED'

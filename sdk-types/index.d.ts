@@ -22,6 +22,7 @@
 /// <reference path="./crypto.d.ts" />
 /// <reference path="./clone.d.ts" />
 /// <reference path="./streams.d.ts" />
+/// <reference path="./urlpattern.d.ts" />
 /// <reference path="./forms.d.ts" />
 /// <reference path="./compression.d.ts" />
 /// <reference path="./events.d.ts" />

@@ -74,6 +74,14 @@ new FormData().append('a', 1);
 // fails TS2322: is not assignable to type '"transparent" | "native"
 new Blob([], { endings: 'unix' });
 
+// --- URLPattern ---
+
+is<ReturnType<URLPattern['exec']>, URLPatternResult | null>(true);
+new URLPattern({ pathname: '/:a' }, { ignoreCase: true });
+new URLPattern('/a', 'http://b', { ignoreCase: true });
+// fails TS2353: 'path' does not exist
+new URLPattern({ path: '/:a' });
+
 // --- Hooks ---
 
 export default defineFilter<{ realm: string }, { user: string }>({

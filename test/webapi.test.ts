@@ -44,6 +44,7 @@ const stems = [
     rows: 'W07, W08, W10, W21, W22',
     atLeast: 200,
   },
+  { file: 'urlpattern', title: 'URLPattern does what the URL Pattern standard says', rows: 'W25', atLeast: 80 },
   { file: 'forms', title: 'Blob, File and FormData do what the File API, XHR and Fetch standards say', rows: 'W24', atLeast: 150 },
   { file: 'compression', title: 'compression streams do what the Compression standard says', rows: 'W23, H206', atLeast: 200 },
 ];

@@ -14,9 +14,7 @@ import { encoding } from './encoding.js';
 import { forms, ownForms } from './forms.js';
 import { streams } from './streams.js';
 import { url } from './url.js';
-import { urlData } from './url-data.js';
-
-const files = { clone, codecs, compression: { ...compression, ...own }, crypto: crypto_, encoding, forms: { ...forms, ...ownForms }, streams, url };
+const files = { clone, compression: { ...compression, ...own }, crypto: crypto_, encoding, forms: { ...forms, ...ownForms }, streams, url, urlData, urlpattern };
 
 export default defineFilter({
   async onRequest(request) {
