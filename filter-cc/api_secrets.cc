@@ -42,6 +42,8 @@ Outcome<JSValue> Secrets_get(Call& call, SecretsData& self, std::string_view nam
       names.append(names.empty() ? "" : ", ").append(known);
     return call.fail(ErrorCode::E_SECRET, {name, names.empty() ? "none" : names});
   }
+  if (value->empty())
+    return call.fail(ErrorCode::E_SECRET_PENDING, {name});
   return bind::wrap(call.runtime, HostClass::Secret, new SecretData(name, std::move(value)));
 }
 

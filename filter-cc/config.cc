@@ -34,7 +34,8 @@ constexpr ConfigKey kKeys[] = {
     {"metadata", Kind::Names,
      "Namespaces of dynamic metadata that the script may write, beside the filter's name."},
     {"secrets", Kind::Secrets,
-     "What ctx.secrets gives, by name: { \"file\": path }, read anew when it changes, or { \"inline\": text }."},
+     "What ctx.secrets gives, by name: { \"file\": path }, read anew when it changes, { \"inline\": text }, or from "
+     "Envoy 1.40 on { \"sds\": SdsSecretConfig }."},
     {"runtime", Kind::Names, "Keys of Envoy's runtime that ctx.runtime tells."},
     {"limits", Kind::Section, "What the script may use."},
     {"limits.cpu_ms", Kind::Whole, "CPU time of one hook, or of what goes on after an await.", 1,
@@ -497,9 +498,16 @@ private:
       if (!sources)
         return std::move(sources).error();
       const std::string_view kind = sources->size() == 1 ? std::string_view(sources->front().key) : "";
-      if (kind != "file" && kind != "inline")
-        return valueError(path, R"(must be { "file": path } or { "inline": text })");
+      if (kind != "file" && kind != "inline" && kind != "sds")
+        return valueError(path, R"(must be { "file": path }, { "inline": text } or { "sds": { "name": name } })");
       const js::Value& value = sources->front().value;
+      if (kind == "sds") {
+        auto source = readSds(path + ".sds", value);
+        if (!source)
+          return std::move(source).error();
+        config_.secrets[member.key] = *std::move(source);
+        continue;
+      }
       if (!value.isString())
         return wrongType(path + '.' + std::string(kind), "a string", value.get());
       const js::Utf8 text(ctx_, value.get());
@@ -508,9 +516,39 @@ private:
       if (text.view().empty() || text.view().size() > kMaxSecretBytes ||
           (kind == "file" && text.view().find('\0') != std::string_view::npos))
         return valueError(path + '.' + std::string(kind), "it is empty, too long, or no path");
-      config_.secrets[member.key] = {kind == "file", std::string(text.view())};
+      config_.secrets[member.key] = {
+          kind == "file" ? SecretSource::Kind::File : SecretSource::Kind::Inline, std::string(text.view())};
     }
     return {};
+  }
+
+  /** The fields of Envoy's SdsSecretConfig. */
+  Result<SecretSource> readSds(const std::string& path, const js::Value& value) {
+    if (host::release() < kFirstSdsRelease)
+      return makeError(ErrorCode::E_ENVOY_RELEASE, {path, std::to_string(kFirstSdsRelease)});
+    if (!value.isObject() || JS_IsArray(value.get()))
+      return wrongType(path, "an object", value.get());
+    auto fields = members(value.get());
+    if (!fields)
+      return std::move(fields).error();
+    SecretSource source{SecretSource::Kind::Sds, {}};
+    for (const Member& field : *fields) {
+      const std::string at = path + '.' + shownKey(field.key);
+      const bool isName = field.key == "name";
+      if (!isName && field.key != "sds_config")
+        return makeError(ErrorCode::E_CONFIG_KEY, {at, "", "name, sds_config"});
+      if (isName ? !field.value.isString() : !field.value.isObject() || JS_IsArray(field.value.get()))
+        return wrongType(at, isName ? "a string" : "an object", field.value.get());
+      const js::Value json(ctx_, isName ? JS_DupValue(ctx_, field.value.get())
+                                        : JS_JSONStringify(ctx_, field.value.get(), JS_UNDEFINED, JS_UNDEFINED));
+      const js::Utf8 text(ctx_, json.get());
+      if (!text)
+        return takeEngineError(ctx_);
+      (isName ? source.text : source.configSource) = text.view();
+    }
+    if (source.text.empty())
+      return valueError(path + ".name", "it is empty or absent");
+    return source;
   }
 
   Result<void> readClusterMap(const ConfigKey& key, JSValueConst map) {

@@ -43,9 +43,12 @@ struct Limits {
 
 /** Where a secret comes from. */
 struct SecretSource {
-  bool isFile = false;
-  /** Its path, or the secret itself. */
+  enum class Kind : uint8_t { Inline, File, Sds };
+  Kind kind = Kind::Inline;
+  /** Inline: the secret itself. File: its path. Sds: its name in Envoy. */
   std::string text;
+  /** Sds: where it comes from, Envoy's ConfigSource as JSON; empty for one of the bootstrap's. */
+  std::string configSource = {};
 };
 
 /** What becomes of an exchange whose script fails. */

@@ -167,6 +167,13 @@ public:
     return true;
   }
 
+  std::string secret(size_t id) override {
+    EnvoyBuffer value{};
+    if (!envoy_dynamic_module_callback_http_filter_config_get_generic_secret(envoy_, id, &value))
+      return {};
+    return std::string(toView(value));
+  }
+
 private:
   static void postWake(void* job) {
     const auto* self = static_cast<EnvoyJob*>(job);
@@ -199,6 +206,11 @@ public:
                             : envoy_dynamic_module_callback_http_filter_config_define_histogram;
     define(envoy_, toModule(name), names.data(), names.size(), &id);
     return id;
+  }
+
+  size_t subscribeSecret(std::string_view name, std::string_view configSource) override {
+    const auto subscribe = envoy_dynamic_module_callback_http_filter_config_generic_secret_subscribe;
+    return subscribe == nullptr ? 0 : subscribe(envoy_, toModule(name), toModule(configSource));
   }
 
 private:

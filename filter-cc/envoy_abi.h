@@ -223,6 +223,15 @@ __attribute__((weak)) envoy_dynamic_module_type_metrics_result
 envoy_dynamic_module_callback_http_filter_config_record_histogram_value(FAIRLEAD_CONFIG_METRIC);
 #undef FAIRLEAD_CONFIG_METRIC
 
+/** Since 1.40, as the next. Only while a config is made. 0: there is no such secret. */
+__attribute__((weak)) size_t envoy_dynamic_module_callback_http_filter_config_generic_secret_subscribe(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config,
+    envoy_dynamic_module_type_module_buffer name,
+    envoy_dynamic_module_type_module_buffer sds_config_source);
+__attribute__((weak)) bool envoy_dynamic_module_callback_http_filter_config_get_generic_secret(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config, size_t id,
+    envoy_dynamic_module_type_envoy_buffer* result);
+
 // Only while a config is made. Ids count from 1 for each kind, with and without labels.
 envoy_dynamic_module_type_metrics_result
 envoy_dynamic_module_callback_http_filter_config_define_counter(

@@ -108,6 +108,8 @@ public:
   virtual void resetCallout(uint64_t calloutId) = 0;
   virtual bool updateMetric(MetricKind kind, MetricChange change, size_t metricId,
                             std::span<const std::string_view> labels, uint64_t value) = 0;
+  /** A secret that HostConfig::subscribeSecret gave this id; empty until it has come. Thread: any of the proxy's. */
+  virtual std::string secret(size_t id) = 0;
 };
 
 /** The proxy's side of a config while it is made. Thread: main. Valid until: the config is made. */
@@ -119,6 +121,11 @@ public:
   /** An id of the metric for updates, which give as many label values as there are labels. */
   virtual size_t defineMetric(MetricKind kind, const std::string& name,
                               std::span<const std::string_view> labels) = 0;
+  /**
+   * An id of a generic secret of the proxy. `configSource` is JSON of where it comes from; empty for one
+   * that the proxy's own configuration holds. 0: the proxy has none such, or none at all.
+   */
+  virtual size_t subscribeSecret(std::string_view name, std::string_view configSource) = 0;
 };
 
 /** Facts of an exchange that the proxy has under a number; the values are Envoy's. See HOST_ATTRIBUTE. */

@@ -779,6 +779,8 @@ public:
     return CalloutStart::Started;
   }
 
+  std::string secret(size_t id) override { return envoy_.secrets_[envoy_.subscribed_[id - 1]]; }
+
   bool sendCalloutData(uint64_t calloutId, std::string_view bytes, bool endStream) override {
     const auto call = calls_.find(calloutId);
     if (call == calls_.end())
@@ -837,6 +839,13 @@ private:
   /** Outlives this in the events that are still to come. */
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
+
+size_t FakeEnvoy::subscribeSecret(std::string_view name, std::string_view configSource) {
+  if (configSource.empty() && secrets_.find(name) == secrets_.end())
+    return 0;
+  subscribed_.emplace_back(name);
+  return subscribed_.size();
+}
 
 std::unique_ptr<HostJob> FakeEnvoy::newJob(Background& job) {
   return std::make_unique<FakeJob>(*this, job);

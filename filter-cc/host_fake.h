@@ -211,12 +211,15 @@ public:
   // --- Configs ---
 
   void setRuntime(std::string key, RuntimeValue value) { runtime_[std::move(key)] = value; }
+  /** Delivers a secret; of an unknown one a config cannot be made. Empty: it has not come yet. */
+  void setSecret(std::string name, std::string value) { secrets_[std::move(name)] = std::move(value); }
   std::optional<RuntimeValue> runtime(std::string_view key) const {
     const auto found = runtime_.find(key);
     return found == runtime_.end() ? std::nullopt : std::optional(found->second);
   }
 
   std::unique_ptr<HostJob> newJob(Background& job) override;
+  size_t subscribeSecret(std::string_view name, std::string_view configSource) override;
   size_t defineMetric(MetricKind kind, const std::string& name,
                       std::span<const std::string_view> labels) override;
   /** The calls that configs have made without an exchange, each returned once. */
@@ -270,6 +273,9 @@ private:
   std::map<std::string, CalloutHandler, std::less<>> clusters_;
   std::vector<CalloutRequest> jobCallouts_;
   std::map<std::string, RuntimeValue, std::less<>> runtime_;
+  std::map<std::string, std::string, std::less<>> secrets_;
+  /** Names, by id less one. */
+  std::vector<std::string> subscribed_;
   struct MetricName {
     MetricKind kind;
     std::string name;

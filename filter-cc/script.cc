@@ -396,9 +396,9 @@ Result<std::unique_ptr<FilterConfig>> FilterConfig::create(std::string_view filt
   auto config = parseConfig(filterName, bytes);
   if (!config)
     return std::move(config).error();
-  std::unique_ptr<SecretFiles> secrets;
+  std::unique_ptr<ConfigSecrets> secrets;
   if (!config->secrets.empty()) {
-    auto read = SecretFiles::read(*config);
+    auto read = ConfigSecrets::read(*config);
     if (!read)
       return std::move(read).error();
     secrets = *std::move(read);
@@ -418,8 +418,10 @@ Result<std::unique_ptr<FilterConfig>> FilterConfig::create(std::string_view filt
   made->metricIds = defineMetrics(*host, filterName, made->script->metrics());
   if (made->script->validating())
     return made;
-  if (made->secrets != nullptr)
-    made->secrets->start(*host);
+  if (made->secrets != nullptr) {
+    if (Result<void> started = made->secrets->start(*host); !started)
+      return std::move(started).error();
+  }
   if (!made->config.runtimeKeys.empty()) {
     auto keys = std::make_unique<RuntimeKeys>(made->config.runtimeKeys);
     keys->start(*host);

@@ -154,7 +154,7 @@ struct FilterConfig {
   std::vector<std::unique_ptr<Background>> background{};
   // Of them; null where the config names no keys, secrets, clusters.
   RuntimeKeys* runtimeKeys = nullptr;
-  SecretFiles* secrets = nullptr;
+  ConfigSecrets* secrets = nullptr;
   KeepaliveCalls* keepalive = nullptr;
 
   static uint64_t nextId();

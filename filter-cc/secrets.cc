@@ -5,16 +5,14 @@
 
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <utility>
 
-#include "filter-cc/config.h"
 #include "filter-cc/errors.h"
 #include "filter-cc/files.h"
 
 namespace fairlead {
 
-SecretFiles::Stamp SecretFiles::look(const std::string& path) {
+ConfigSecrets::Stamp ConfigSecrets::look(const std::string& path) {
   struct stat found {};
   if (stat(path.c_str(), &found) < 0)
     return {};
@@ -23,49 +21,58 @@ SecretFiles::Stamp SecretFiles::look(const std::string& path) {
           static_cast<int64_t>(found.st_mtim.tv_nsec)};
 }
 
-Result<std::unique_ptr<SecretFiles>> SecretFiles::read(const Config& config) {
-  auto files = std::make_unique<SecretFiles>();
+Result<std::unique_ptr<ConfigSecrets>> ConfigSecrets::read(const Config& config) {
+  auto files = std::make_unique<ConfigSecrets>();
   files->filterName_ = config.filterName;
   for (const auto& [name, source] : config.secrets) {
     Secret& secret = files->secrets_[name];
-    if (!source.isFile) {
+    secret.source = source;
+    if (source.kind == SecretSource::Kind::Inline)
       secret.value = std::make_shared<const std::string>(source.text);
+    if (source.kind != SecretSource::Kind::File)
       continue;
-    }
-    secret.path = source.text;
-    secret.stamp = look(secret.path);
+    secret.stamp = look(source.text);
     std::string cause;
-    std::optional<std::string> content = readFile(secret.path, kMaxSecretBytes, cause);
+    std::optional<std::string> content = readFile(source.text, kMaxSecretBytes, cause);
     if (!content)
-      return makeError(ErrorCode::E_SECRET_FILE, {name, describeFile(secret.path) + ": " + cause});
+      return makeError(ErrorCode::E_SECRET_FILE, {name, describeFile(source.text) + ": " + cause});
     secret.value = std::make_shared<const std::string>(*std::move(content));
   }
   return files;
 }
 
-void SecretFiles::start(HostConfig& host) {
+Result<void> ConfigSecrets::start(HostConfig& host) {
   host_ = host.newJob(*this);
-  const bool watches = std::any_of(secrets_.begin(), secrets_.end(),
-                                   [](const auto& secret) { return !secret.second.path.empty(); });
-  if (watches)
+  bool hasFiles = false;
+  for (auto& [name, secret] : secrets_) {
+    hasFiles |= secret.source.kind == SecretSource::Kind::File;
+    if (secret.source.kind != SecretSource::Kind::Sds)
+      continue;
+    secret.id = host.subscribeSecret(secret.source.text, secret.source.configSource);
+    if (secret.id == 0)
+      return makeError(ErrorCode::E_SECRET_SDS, {name, secret.source.text});
+  }
+  if (hasFiles)
     host_->wakeAt(host::monotonicNs() + kSecretPeriodNs);
+  return {};
 }
 
-void SecretFiles::onWake() {
+void ConfigSecrets::onWake() {
   for (auto& [name, secret] : secrets_) {
-    if (secret.path.empty())
+    if (secret.source.kind != SecretSource::Kind::File)
       continue;
+    const std::string& path = secret.source.text;
     // Before it is read: what changes meanwhile is seen next time.
-    const Stamp stamp = look(secret.path);
+    const Stamp stamp = look(path);
     if (stamp == secret.stamp && secret.failure.empty())
       continue;
     std::string cause;
-    std::optional<std::string> content = readFile(secret.path, kMaxSecretBytes, cause);
+    std::optional<std::string> content = readFile(path, kMaxSecretBytes, cause);
     if (!content) {
       // The last good one is kept. A cause is told once.
       if (cause != std::exchange(secret.failure, cause)) {
         const Error error = makeError(ErrorCode::E_SECRET_FILE,
-                                      {name, describeFile(secret.path) + ": " + cause});
+                                      {name, describeFile(path) + ": " + cause});
         host::log(LogLevel::Error, filterName_ + ": " + formatError(error), {}, 0);
       }
       continue;
@@ -80,10 +87,12 @@ void SecretFiles::onWake() {
   host_->wakeAt(host::monotonicNs() + kSecretPeriodNs);
 }
 
-std::shared_ptr<const std::string> SecretFiles::get(std::string_view name) const {
+std::shared_ptr<const std::string> ConfigSecrets::get(std::string_view name) const {
   const auto found = secrets_.find(name);
   if (found == secrets_.end())
     return nullptr;
+  if (found->second.source.kind == SecretSource::Kind::Sds)
+    return std::make_shared<const std::string>(host_ == nullptr ? "" : host_->secret(found->second.id));
   mutex_.lock();
   std::shared_ptr<const std::string> value = found->second.value;
   mutex_.unlock();

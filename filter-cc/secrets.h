@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 
-// The secrets of a config: text that it holds, and files that are looked at again and again.
+// The secrets of a config: text that it holds, files that are looked at again and again, and those that
+// Envoy has.
 //
 // Thread: main, unless said otherwise.
 
@@ -14,27 +15,28 @@
 #include <string>
 #include <string_view>
 
+#include "filter-cc/config.h"
 #include "filter-cc/host.h"
 #include "filter-cc/shared.h"
 #include "quickjs/result.h"
 
 namespace fairlead {
 
-struct Config;
-
 inline constexpr size_t kMaxSecrets = 64;
 inline constexpr size_t kMaxSecretBytes = size_t{64} * 1024;
 /** From one look at the files to the next. */
 inline constexpr uint64_t kSecretPeriodNs = 500'000'000;
+/** Before it, Envoy gives a filter none. */
+inline constexpr uint32_t kFirstSdsRelease = 40;
 
-class SecretFiles final : public Background {
+class ConfigSecrets final : public Background {
 public:
-  /** Reads them all. Code: E_SECRET_FILE. */
-  static Result<std::unique_ptr<SecretFiles>> read(const Config& config);
+  /** Reads the files. Code: E_SECRET_FILE. */
+  static Result<std::unique_ptr<ConfigSecrets>> read(const Config& config);
 
-  /** Begins to look at the files. */
-  void start(HostConfig& host);
-  /** Null when the config names none so. Thread: any. */
+  /** Begins to look at the files, and asks Envoy for its own. Code: E_SECRET_SDS. */
+  Result<void> start(HostConfig& host);
+  /** Null when the config names none so; empty when Envoy has not got it yet. Thread: any. */
   std::shared_ptr<const std::string> get(std::string_view name) const;
   void onWake() override;
 
@@ -49,8 +51,9 @@ private:
     bool operator==(const Stamp&) const = default;
   };
   struct Secret {
-    /** Empty where the config holds the text. */
-    std::string path;
+    SecretSource source;
+    /** Of one that Envoy has. */
+    size_t id = 0;
     Stamp stamp;
     /** Why the file cannot be read now. */
     std::string failure;

@@ -68,9 +68,10 @@ TEST_F(SecretsTest, AConfigThatIsWrongNamesTheKey) {
   // F052, F055
   EXPECT_EQ(refused(R"([])"), "E_CONFIG_TYPE: secrets must be an object, got an array");
   EXPECT_EQ(refused(R"({"a": "b"})"), "E_CONFIG_TYPE: secrets.a must be an object under a name, got the string \"b\"");
-  for (const char* source : {R"({})", R"({"sds": "b"})", R"({"file": "/a", "inline": "b"})"}) {
+  for (const char* source : {R"({})", R"({"vault": "b"})", R"({"file": "/a", "inline": "b"})"}) {
     EXPECT_EQ(refused(std::string(R"({"a": )") + source + "}"),
-              R"(E_CONFIG_VALUE: secrets.a: must be { "file": path } or { "inline": text })");
+              R"(E_CONFIG_VALUE: secrets.a: must be { "file": path }, { "inline": text } or )"
+              R"({ "sds": { "name": name } })");
   }
   EXPECT_EQ(refused(R"({"a": {"file": 1}})"), "E_CONFIG_TYPE: secrets.a.file must be a string, got 1");
   EXPECT_EQ(refused(R"({"a": {"inline": ""}})"),
@@ -86,6 +87,31 @@ TEST_F(SecretsTest, AConfigThatIsWrongNamesTheKey) {
   };
   EXPECT_EQ(refused(many(64)), "taken");
   EXPECT_EQ(refused(many(65)), "E_CONFIG_VALUE: secrets: there are more than 64");
+}
+
+TEST_F(SecretsTest, ASecretOfEnvoyIsNamedAsEnvoyNamesIt) {
+  // F052, F055
+  const auto sds = [&](const std::string& value) { return refused(R"({"a": {"sds": )" + value + "}}"); };
+  EXPECT_EQ(sds(R"("b")"), "E_CONFIG_TYPE: secrets.a.sds must be an object, got the string \"b\"");
+  EXPECT_EQ(sds("{}"), "E_CONFIG_VALUE: secrets.a.sds.name: it is empty or absent");
+  EXPECT_EQ(sds(R"({"name": 1})"), "E_CONFIG_TYPE: secrets.a.sds.name must be a string, got 1");
+  EXPECT_EQ(sds(R"({"name": "b", "sds_config": "c"})"),
+            "E_CONFIG_TYPE: secrets.a.sds.sds_config must be an object, got the string \"c\"");
+  EXPECT_EQ(sds(R"({"name": "b", "config": {}})"),
+            "E_CONFIG_KEY: unknown key secrets.a.sds.config; known are name, sds_config");
+  EXPECT_EQ(sds(R"({"name": "b"})").substr(0, 12), "E_SECRET_SDS");
+  envoy_.setSecret("b", "");
+  EXPECT_EQ(sds(R"({"name": "b"})"), "taken");
+}
+
+TEST_F(SecretsTest, ASecretOfEnvoyIsReadEachTime) {
+  // F052
+  auto config = *load(R"({"a": {"sds": {"name": "b", "sds_config": {"ads": {}}}}})");
+  EXPECT_EQ(*config->secrets->get("a"), "");
+  envoy_.setSecret("b", "one");
+  EXPECT_EQ(*config->secrets->get("a"), "one");
+  envoy_.setSecret("b", "two");
+  EXPECT_EQ(*config->secrets->get("a"), "two");
 }
 
 TEST_F(SecretsTest, AFileThatCannotBeReadIsRefusedWithItsPathAndTheCause) {

@@ -62,6 +62,7 @@ export type HostErrorCode =
   | 'E_SHARED_LIMIT'
   | 'E_SHARED_TYPE'
   | 'E_SECRET'
+  | 'E_SECRET_PENDING'
   | 'E_RUNTIME_KEY'
   | 'E_METRIC'
   | 'E_METRIC_LABELS'

@@ -52,7 +52,9 @@ export interface Secret {
 /**
  * The secrets that the filter's config names under `secrets`: up to 64, of 64 KiB each.
  *
- * The config holds a secret, as `{ "inline": text }`, or names a file of it, as `{ "file": path }`. A file is read when the
+ * The config holds a secret, as `{ "inline": text }`, names a file of it, as `{ "file": path }`, or, from Envoy 1.40 on, a
+ * generic secret that Envoy has or gets from a control plane, as `{ "sds": { "name": name, "sds_config": ConfigSource } }`
+ * with the fields of Envoy's SdsSecretConfig; without `sds_config` it is one of the bootstrap's. A file is read when the
  * config is taken, which is refused when that fails, and again within half a second after it has changed. When it cannot
  * be read then, the last good secret stays, and one line in the log says why. Replace a file by renaming a new one.
  *
@@ -68,6 +70,7 @@ export interface Secrets {
    * const key = ctx.secrets.get("api-key");
    * @throws E_DEAD_HANDLE after the stream
    * @throws E_SECRET when the config names none so
+   * @throws E_SECRET_PENDING when it is one of Envoy's, which has not received it yet
    */
   get(name: string): Secret;
 }

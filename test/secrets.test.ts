@@ -7,7 +7,7 @@ import { mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { expectRefused, fairlead, request, waitFor, withEnvoy, type TrafficOptions } from './harness.ts';
+import { envoyMinor, expectRefused, fairlead, request, waitFor, withEnvoy, type JsonObject, type TrafficOptions } from './harness.ts';
 
 async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'fairlead-secrets-'));
@@ -24,7 +24,9 @@ async function put(file: string, text: string | Uint8Array): Promise<void> {
   await rename(`${file}.new`, file);
 }
 
-const traffic = (source: string, secrets: Record<string, { file: string } | { inline: string }>): TrafficOptions => ({
+type Source = { file: string } | { inline: string } | { sds: { name: string; sds_config?: JsonObject } };
+
+const traffic = (source: string, secrets: Record<string, Source>): TrafficOptions => ({
   filters: [fairlead({ inline: source, secrets })],
 });
 
@@ -88,3 +90,45 @@ test('a file that cannot be read is refused with its path and the cause (F052, F
     });
   });
 });
+
+const generic = (name: string, text: string): JsonObject => ({ name, generic_secret: { secret: { inline_string: text } } });
+
+if (envoyMinor >= 40) {
+  test('a secret of the bootstrap, and one that a control plane replaces, are seen by streams on all workers (F052)', async () => {
+    await withFolder(async (folder) => {
+      const file = join(folder, 'sds.json');
+      const deliver = (text: string): Promise<void> =>
+        put(file, JSON.stringify({ resources: [{ '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret', ...generic('rotated', text) }] }));
+      await deliver('old');
+      const secrets = {
+        fixed: { sds: { name: 'fixed' } },
+        rotated: { sds: { name: 'rotated', sds_config: { path_config_source: { path: file } } } },
+        file: { inline: 'beside' },
+      };
+      const options = { ...traffic(telling, secrets), secrets: [generic('fixed', 'of the bootstrap')], concurrency: 2 };
+      await withEnvoy(options, async (envoy) => {
+        const told = async (name: string): Promise<string> => (await request(envoy, `/${name}`)).text();
+        expect([await told('fixed'), await told('rotated'), await told('file')]).toEqual(['of the bootstrap', 'old', 'beside']);
+        await deliver('new');
+        await waitFor('the new one', async () => (await told('rotated')) === 'new');
+      });
+    });
+  });
+
+  test('a secret that Envoy does not know is refused, and one that is empty is an error of the script (F052, F055)', async () => {
+    const refusal = await expectRefused(traffic(telling, { key: { sds: { name: 'nobody' } } }));
+    expect(refusal.code).toBe('E_SECRET_SDS');
+    const reading = `export default { onRequest(request, { secrets }) {
+      try { return new Response(secrets.get("key").text()); } catch (error) { return new Response(error.code); } } };`;
+    const options = traffic(reading, { key: { sds: { name: 'empty' } } });
+    await withEnvoy({ ...options, secrets: [generic('empty', '')] }, async (envoy) => {
+      expect((await request(envoy)).text()).toBe('E_SECRET_PENDING');
+    });
+  });
+} else {
+  test('a secret of an Envoy that gives filters none is refused (F052, F055)', async () => {
+    const refusal = await expectRefused(traffic(telling, { key: { sds: { name: 'key' } } }));
+    expect(refusal.code).toBe('E_ENVOY_RELEASE');
+    expect(refusal.text).toContain('secrets.key.sds needs Envoy 1.40');
+  });
+}

@@ -29,7 +29,7 @@ export const refusals: readonly Refusal[] = [
   { config: { inline: fine, on_error: { status: 200 } }, code: 'E_CONFIG_RANGE' },
   { config: { inline: fine, clusters: { '': 'a' } }, code: 'E_CONFIG_VALUE' },
   { config: { file: '/nowhere/filter.js' }, code: 'E_CONFIG_FILE' },
-  { config: { inline: fine, secrets: { key: { sds: 'key' } } }, code: 'E_CONFIG_VALUE' },
+  { config: { inline: fine, secrets: { key: { vault: 'key' } } }, code: 'E_CONFIG_VALUE' },
   { config: { inline: fine, secrets: { key: { file: '/nowhere/key' } } }, code: 'E_SECRET_FILE' },
   { config: { bytecode: new Uint8Array(200) }, code: 'E_BYTECODE_MAGIC' },
   { config: '', code: 'E_CONFIG_SOURCE' },

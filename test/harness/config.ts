@@ -25,6 +25,8 @@ export interface TrafficOptions {
   perRoute?: JsonObject;
   /** Clusters by name. The default route goes to `upstream` when there is one, else answers 200. */
   clusters?: Record<string, ClusterTarget>;
+  /** Secrets of the bootstrap, in Envoy's own form. */
+  secrets?: JsonObject[];
   /** Routes in Envoy's own form, instead of the default one. */
   routes?: JsonObject[];
   /** Transport socket of the listener: clients speak TLS. */
@@ -198,6 +200,7 @@ export function bootstrap(options: TrafficOptions, discoveryPath?: string): Json
     admin: { address: socketAddress(0) },
     static_resources: {
       clusters,
+      secrets: options.secrets ?? [],
       listeners: [
         ...(discoveryPath === undefined ? [listener(options)] : []),
         ...Object.entries(options.listeners ?? {}).map(([name, own]) => listener(own, name)),
