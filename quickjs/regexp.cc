@@ -55,36 +55,11 @@ std::string utf8Of(const uint16_t* from, const uint16_t* to) {
   return out;
 }
 
-/// The same pattern for an engine that, with the flag `v`, refuses hyphens and slashes outside of
-/// classes too, where the language allows them.
-std::string forThisEngine(std::string_view pattern) {
-  std::string out;
-  int classes = 0;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    const char c = pattern[i];
-    if (c == '\\' && i + 1 < pattern.size()) {
-      out += c;
-      out += pattern[++i];
-    } else if (classes == 0 && c == '(' && pattern.substr(i, 2) == "(?") {
-      // The flags of a group may have a hyphen between them.
-      const size_t end = std::min(pattern.find_first_not_of("ims-", i + 2), pattern.size());
-      out += pattern.substr(i, end - i);
-      i = end - 1;
-    } else if (classes == 0 && (c == '-' || c == '/')) {
-      out += c == '-' ? "\\x2d" : "\\x2f";
-    } else {
-      classes += c == '[' ? 1 : c == ']' && classes > 0 ? -1 : 0;
-      out += c;
-    }
-  }
-  return out;
-}
-
 }  // namespace
 
 std::optional<RegExp> RegExp::compile(JSContext* ctx, std::string_view pattern, bool ignoreCase) {
   // The parser reads the byte behind the text, which must be 0.
-  const std::string terminated = forThisEngine(pattern);
+  const std::string terminated(pattern);
   char error[64];
   int length = 0;
   const int flags = LRE_FLAG_UNICODE_SETS | (ignoreCase ? LRE_FLAG_IGNORECASE : 0);

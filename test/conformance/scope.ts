@@ -45,4 +45,20 @@ export const scope: readonly Case[] = [
     exchanges: [{ want: { client: ok } }],
     log: ['error E_THROWN'],
   },
+  {
+    title: 'a regular expression with the flag v takes what classes refuse outside of them (W19)',
+    hooks: `onRequest() {
+      const seen = ["a-b", "a/b", "a--b", "a::b", "&&", "[a-z--b]", "[(]", "[a&&&b]", "[/]"].map((pattern) => {
+        try { return new RegExp(pattern, "v").test("a-b a/b a--b a::b && c"); } catch (error) { return error.name; }
+      });
+      return Response.json(seen);
+    }`,
+    exchanges: [
+      {
+        want: {
+          client: { status: 200, body: '[true,true,true,true,true,true,"SyntaxError","SyntaxError","SyntaxError"]' },
+        },
+      },
+    ],
+  },
 ];
