@@ -27,6 +27,7 @@ constexpr ScriptMetricRow kScriptMetrics[] = {
     {MetricKind::Counter, "shared_misses", ""},
     {MetricKind::Counter, "shared_evictions", ""},
     {MetricKind::Gauge, "shared_bytes", ""},
+    {MetricKind::Gauge, "held_streams", ""},
 };
 static_assert(std::size(kScriptMetrics) == static_cast<size_t>(ScriptMetric::Count));
 

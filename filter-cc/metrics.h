@@ -47,6 +47,7 @@ enum class ScriptMetric : uint8_t {
   SharedMisses,
   SharedEvictions,
   SharedBytes,
+  HeldStreams,
   Count,
 };
 

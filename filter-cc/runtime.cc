@@ -627,6 +627,7 @@ void Runtime::finish(js::Entry& entry, Stream* stream) {
       owner->count(ScriptMetric::Errors, 1, causeName(Cause::Throw));
     if (owner != nullptr && !owner->countLogLine())
       continue;
+    countRepeats(unhandled.error);
     script_.mapPositions(unhandled.error);
     unhandled.error.message =
         errorMessage(ErrorCode::E_UNHANDLED_REJECTION,
@@ -635,6 +636,19 @@ void Runtime::finish(js::Entry& entry, Stream* stream) {
     host::log(LogLevel::Error, script_.filterName() + ": " + formatError(unhandled.error),
               unhandled.error.file, unhandled.error.line);
   }
+}
+
+void Runtime::countRepeats(Error& error) {
+  if (error.stack.empty())
+    return;
+  // Of a script that throws at ever new places, nothing is kept for long.
+  constexpr size_t kMaxKnownStacks = 256;
+  if (stacks_.size() >= kMaxKnownStacks)
+    stacks_.clear();
+  const uint64_t times = ++stacks_[std::hash<std::string>()(error.code + '\n' + error.stack)];
+  if (times == 1)
+    return;
+  error.stack = "[" + std::to_string(times) + " times on this worker; its stack was logged the first time]";
 }
 
 void Runtime::onFault(js::Fault fault, uint64_t owner) {

@@ -195,6 +195,8 @@ public:
     if ((++executions_ & kReportMask) == 0)
       report(stream);
   }
+  /** Puts a count in the place of a stack that this runtime has logged before. */
+  void countRepeats(Error& error);
   void countShared() { sharedUsed_ = true; }
   /** Whether no other stream is here that could hand it over later. */
   bool isLastStream() const { return streams_ == 1; }
@@ -256,6 +258,8 @@ private:
   uint32_t executions_ = 0;
   uint64_t cpuNs_ = 0;
   bool sharedUsed_ = false;
+  /** How often each stack was seen, by its hash. */
+  std::unordered_map<size_t, uint64_t> stacks_;
 
   struct Place {
     Stream* stream = nullptr;

@@ -345,12 +345,24 @@ HeadersStatus Stream::finishHook(Direction direction) {
 
 void Stream::hold(HookRun& hook) {
   hook.state = HookState::Held;
+  countHeld(hook, true);
   hook.waitUntilNs = host::monotonicNs() + config_.config.limits.waitMs * kNsPerMs;
   armWake();
 }
 
+void Stream::countHeld(HookRun& hook, bool held) {
+  if (hook.countedHeld == held)
+    return;
+  const size_t id = config_.metricIds.ofScript[static_cast<size_t>(ScriptMetric::HeldStreams)];
+  if (id == 0)
+    return;
+  host_.updateMetric(MetricKind::Gauge, held ? MetricChange::Add : MetricChange::Subtract, id, {}, 1);
+  hook.countedHeld = held;
+}
+
 bool Stream::applySettled(Direction direction) {
   HookRun& hook = run(direction);
+  countHeld(hook, false);
   // Sending can end the stream; what is sent lives in the runtime.
   const Runtime::Stay stay(*runtime_);
   const js::Value value = std::move(hook.value);
@@ -583,8 +595,10 @@ void Stream::fail(Cause cause, Error error, uint32_t status) {
   // Another job may have begun since.
   if (runtime_ != nullptr && phase_ == phase::Job)
     runtime_->selectJob(rare().jobIndex);
-  if (runtime_ != nullptr)
+  if (runtime_ != nullptr) {
     runtime_->placeAtHook(hookNow(), error);
+    runtime_->countRepeats(error);
+  }
   config_.script->mapPositions(error);
   count(ScriptMetric::Errors, 1, causeName(cause));
   if (countLogLine())
@@ -595,6 +609,7 @@ void Stream::fail(Cause cause, Error error, uint32_t status) {
     return;
   failed_ = true;
   for (HookRun& hook : hooks_) {
+    countHeld(hook, false);
     if (hook.body != nullptr)
       closeChunk(*hook.body);
   }
@@ -651,6 +666,7 @@ void Stream::reportException() {
   if (fault == js::Fault::Cpu || fault == js::Fault::Memory)
     return;  // the entry reports those
   count(ScriptMetric::Errors, 1, causeName(causeOf(fault)));
+  runtime_->countRepeats(error);
   config_.script->mapPositions(error);
   if (countLogLine())
     log(LogLevel::Error, formatError(error), error.file, error.line);
@@ -824,6 +840,7 @@ void Stream::onComplete() {
     return;
   ended_ = true;
   for (HookRun& hook : hooks_) {
+    countHeld(hook, false);
     hook.state = HookState::Done;
     hook.value.reset();
   }

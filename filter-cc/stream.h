@@ -369,6 +369,8 @@ private:
     HookState state = HookState::Idle;
     /** The hook that `state` is about. */
     Hook hook = Hook::OnRequest;
+    /** The proxy's count of held streams has it. */
+    bool countedHeld = false;
     /** The promise settled (or the function returned) with `value`. */
     bool settled = false;
     bool rejected = false;
@@ -454,6 +456,7 @@ private:
   void takeHookResult(Direction direction, js::Value result);
   void watch(Direction direction, js::Value promise);
   void hold(HookRun& hook);
+  void countHeld(HookRun& hook, bool held);
   HeadersStatus finishHook(Direction direction);
   bool applySettled(Direction direction);
   Result<ResponseData*> checkReply(JSValueConst value, std::string_view hook);

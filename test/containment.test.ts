@@ -483,6 +483,27 @@ describe('a script that throws', () => {
     });
   });
 
+  test('is logged a hundred times with one stack and a count (F087)', async () => {
+    const source = `
+      const inner = () => { throw new Error("again"); };
+      export default { onRequest(request, ctx) { if (request.path === "/fault") inner();
+        if (request.path === "/late") Promise.reject(new Error("again")); } };`;
+    await withFilter(source, async (envoy) => {
+      for (let i = 0; i < 100; i++) await request(envoy, '/fault');
+      for (let i = 0; i < 2; i++) await request(envoy, '/late');
+      const faults = await waitFor('a line for each', () => {
+        const lines = envoy.log.faults();
+        return lines.length === 102 && lines;
+      });
+      expect(faults.map(({ code }) => code)).toEqual([...Array(100).fill('E_THROWN'), ...Array(2).fill('E_UNHANDLED_REJECTION')]);
+      expect(faults.map(({ text }) => /\[(\d+) times/.exec(text)?.[1] ?? 'stack')).toEqual([
+        ...['stack', ...Array.from({ length: 99 }, (_, i) => String(i + 2))],
+        ...['stack', '2'],
+      ]);
+      expect(faults.filter(({ text }) => text.includes('at inner'))).toHaveLength(1);
+    });
+  });
+
   test('answers gRPC callers with a status of theirs, for each kind of fault (F023, R25)', async () => {
     const source = `export default { onRequest(request) {
       if (request.path === "/a.A/Throw") throw new Error("x");

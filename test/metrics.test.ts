@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { paths } from '../bundler/toolchain/paths.ts';
-import { fairlead, request, waitFor, withEnvoy, type Envoy, type TrafficOptions } from './harness.ts';
+import { fairlead, RawSocket, request, waitFor, withEnvoy, type Envoy, type TrafficOptions } from './harness.ts';
 
 /** Where Envoy puts what modules define. */
 const prefix = 'dynamicmodulescustom.';
@@ -71,6 +71,7 @@ test('a reload keeps the value, adds names, and is refused when a name has other
 
 test('what is counted for every script is what the README lists, and each is moved (F088)', async () => {
   const source = `onRequest(request) {
+      if (request.path === "/hold") return new Promise(() => {});
       if (request.path === "/throw") throw new Error("x");
       for (let i = 0; i < 100000; i++);
       shared.get("a");
@@ -88,10 +89,38 @@ test('what is counted for every script is what the README lists, and each is mov
       await request(envoy, '/');
       return ((await metrics(envoy))['test_script_executions{}'] ?? 0) > 2;
     });
+    const held = RawSocket.connect(envoy);
+    (await held).write('GET /hold HTTP/1.1\r\nhost: a\r\n\r\n');
+    await waitFor('a held stream', async () => (await metrics(envoy))['test_script_held_streams{}'] === 1);
     const found = Object.entries(await metrics(envoy)).filter(([name]) => name.startsWith('test_script_'));
     expect(found.filter(([, moved]) => moved === 0)).toEqual([]);
     const names = found.map(([name]) => name.replace('test_script_', '').replace(/"[^"]*"/, '').replace(/=|\{\}/g, '')).sort();
     const readme = readFileSync(join(paths.repoRoot, 'README.md'), 'utf8');
     expect(names).toEqual([...readme.matchAll(/^\| `<filter_name>\.script\.([\w{}]+)` \|/gm)].map(([, name]) => name).sort());
+    (await held).end();
+    await waitFor('its end', async () => (await metrics(envoy))['test_script_held_streams{}'] === 0);
+  });
+});
+
+test('streams that are held are counted as long as they wait, however they end (F088)', async () => {
+  const source = `async onRequest(request) {
+      if (request.path === "/none") return;
+      if (request.path === "/forever") await new Promise(() => {});
+      await sleep(50);
+      if (request.path === "/throw") throw new Error("x");
+      if (request.path === "/reply") return new Response("y");
+    },
+    async onResponse() { await sleep(50); }`;
+  const filter = fairlead({
+    inline: `import { sleep } from "fairlead";\nexport default {${source}};`,
+    limits: { wait_ms: 300 },
+  });
+  await withEnvoy({ filters: [filter], errorsExpected: true }, async (envoy) => {
+    const held = async (): Promise<number | undefined> => (await metrics(envoy))['test_script_held_streams{}'];
+    await request(envoy, '/none');
+    const all = Promise.all(['/pass', '/pass', '/throw', '/reply', '/forever'].map((path) => request(envoy, path)));
+    await waitFor('held streams', async () => ((await held()) ?? 0) >= 1);
+    await all;
+    expect(await held()).toBe(0);
   });
 });
