@@ -641,14 +641,17 @@ void Runtime::finish(js::Entry& entry, Stream* stream) {
 void Runtime::countRepeats(Error& error) {
   if (error.stack.empty())
     return;
-  // Of a script that throws at ever new places, nothing is kept for long.
-  constexpr size_t kMaxKnownStacks = 256;
-  if (stacks_.size() >= kMaxKnownStacks)
-    stacks_.clear();
-  const uint64_t times = ++stacks_[std::hash<std::string>()(error.code + '\n' + error.stack)];
-  if (times == 1)
+  const std::hash<std::string_view> hash;
+  const size_t id = hash(error.stack) ^ hash(error.code);
+  auto* known = std::find_if(stacks_.begin(), stacks_.end(),
+                             [&](const KnownStack& stack) { return stack.id == id; });
+  if (known == stacks_.end()) {
+    // Of a script that throws at ever new places, nothing is kept for long.
+    stacks_[nextStack_++ % stacks_.size()] = {id, 1};
     return;
-  error.stack = "[" + std::to_string(times) + " times on this worker; its stack was logged the first time]";
+  }
+  error.stack = "[" + std::to_string(++known->times) +
+                " times on this worker; its stack was logged the first time]";
 }
 
 void Runtime::onFault(js::Fault fault, uint64_t owner) {

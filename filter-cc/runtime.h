@@ -258,8 +258,13 @@ private:
   uint32_t executions_ = 0;
   uint64_t cpuNs_ = 0;
   bool sharedUsed_ = false;
-  /** How often each stack was seen, by its hash. */
-  std::unordered_map<size_t, uint64_t> stacks_;
+  struct KnownStack {
+    size_t id;
+    uint64_t times;
+  };
+  /** How often stacks were seen, by a hash. */
+  std::array<KnownStack, 16> stacks_{};
+  size_t nextStack_ = 0;
 
   struct Place {
     Stream* stream = nullptr;

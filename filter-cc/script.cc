@@ -416,12 +416,13 @@ Result<std::unique_ptr<FilterConfig>> FilterConfig::create(std::string_view filt
   if (host == nullptr)
     return made;
   made->metricIds = defineMetrics(*host, filterName, made->script->metrics());
-  if (made->script->validating())
-    return made;
+  const bool validated = made->script->validating();
   if (made->secrets != nullptr) {
-    if (Result<void> started = made->secrets->start(*host); !started)
+    if (Result<void> started = made->secrets->start(*host, validated); !started)
       return std::move(started).error();
   }
+  if (validated)
+    return made;
   if (!made->config.runtimeKeys.empty()) {
     auto keys = std::make_unique<RuntimeKeys>(made->config.runtimeKeys);
     keys->start(*host);

@@ -41,17 +41,20 @@ Result<std::unique_ptr<ConfigSecrets>> ConfigSecrets::read(const Config& config)
   return files;
 }
 
-Result<void> ConfigSecrets::start(HostConfig& host) {
-  host_ = host.newJob(*this);
+Result<void> ConfigSecrets::start(HostConfig& host, bool validated) {
   bool hasFiles = false;
   for (auto& [name, secret] : secrets_) {
     hasFiles |= secret.source.kind == SecretSource::Kind::File;
-    if (secret.source.kind != SecretSource::Kind::Sds)
+    if (secret.source.kind != SecretSource::Kind::Sds ||
+        (validated && !secret.source.configSource.empty()))
       continue;
     secret.id = host.subscribeSecret(secret.source.text, secret.source.configSource);
     if (secret.id == 0)
       return makeError(ErrorCode::E_SECRET_SDS, {name, secret.source.text});
   }
+  if (validated)
+    return {};
+  host_ = host.newJob(*this);
   if (hasFiles)
     host_->wakeAt(host::monotonicNs() + kSecretPeriodNs);
   return {};

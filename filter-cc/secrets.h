@@ -34,8 +34,11 @@ public:
   /** Reads the files. Code: E_SECRET_FILE. */
   static Result<std::unique_ptr<ConfigSecrets>> read(const Config& config);
 
-  /** Begins to look at the files, and asks Envoy for its own. Code: E_SECRET_SDS. */
-  Result<void> start(HostConfig& host);
+  /**
+   * Asks Envoy for its own, and begins to look at the files. A config that is only `validated` asks for
+   * those that the bootstrap has. Code: E_SECRET_SDS.
+   */
+  Result<void> start(HostConfig& host, bool validated);
   /** Null when the config names none so; empty when Envoy has not got it yet. Thread: any. */
   std::shared_ptr<const std::string> get(std::string_view name) const;
   void onWake() override;

@@ -4,6 +4,7 @@
 #include "filter-cc/stream.h"
 
 #include <algorithm>
+#include <charconv>
 #include <type_traits>
 #include <utility>
 
@@ -345,6 +346,9 @@ HeadersStatus Stream::finishHook(Direction direction) {
 
 void Stream::hold(HookRun& hook) {
   hook.state = HookState::Held;
+  constexpr uint32_t kFirstSeparateRelease = 39;
+  if (continuesRequest_ && host::release() < kFirstSeparateRelease)
+    stuckIn_ = hook.hook;
   countHeld(hook, true);
   hook.waitUntilNs = host::monotonicNs() + config_.config.limits.waitMs * kNsPerMs;
   armWake();
@@ -499,7 +503,7 @@ void Stream::act() {
     if (applySettled(direction)) {
       hook.left = true;
       if (passOn(direction, At::Later))
-        host_.continueMessage(direction);
+        goOn(direction);
     }
   }
   if (rare_ == nullptr)
@@ -509,6 +513,43 @@ void Stream::act() {
   finishSpans();
   if (!ended_ && std::exchange(rare_->wantsConnectionEnd, false))
     host_.endConnection();
+}
+
+void Stream::goOn(Direction direction) {
+  if (direction == Direction::Response && stuckIn_) {
+    if (*stuckIn_ == Hook::OnResponse)
+      resendResponse();
+    else
+      host_.resetStream("fairlead_stuck");  // its headers have left
+    return;
+  }
+  // An answer that Envoy makes at once passes its hooks inside the call.
+  continuesRequest_ = direction == Direction::Request;
+  host_.continueMessage(direction);
+  continuesRequest_ = false;
+}
+
+void Stream::resendResponse() {
+  uint32_t status = 0;
+  HeaderList lines;
+  std::vector<HeaderField> fields;
+  host_.headers(HeaderMap::Response, fields);
+  for (const HeaderField& field : fields) {
+    if (field.name == ":status")
+      std::from_chars(field.value.data(), field.value.data() + field.value.size(), status);
+    else if (!field.value.empty() && !isHopHeader(field.name))
+      lines.emplace_back(field.name, field.value);
+  }
+  std::string body;
+  std::vector<std::string_view> pieces;
+  host_.body(Direction::Response, BodyPart::Buffered, pieces);
+  for (const std::string_view piece : pieces)
+    body += piece;
+  fields.clear();
+  for (const auto& [name, value] : lines)
+    fields.push_back({name, value});
+  const std::string details = localReply() == nullptr ? "fairlead_resent" : localReply()->details;
+  sendReply(status, fields, body, details);
 }
 
 void Stream::resetLater() {

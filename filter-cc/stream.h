@@ -456,6 +456,10 @@ private:
   void takeHookResult(Direction direction, js::Value result);
   void watch(Direction direction, js::Value promise);
   void hold(HookRun& hook);
+  /** Lets a message go on that was held. */
+  void goOn(Direction direction);
+  /** Sends what Envoy holds of the response as a reply. */
+  void resendResponse();
   void countHeld(HookRun& hook, bool held);
   HeadersStatus finishHook(Direction direction);
   bool applySettled(Direction direction);
@@ -573,6 +577,13 @@ private:
   uint32_t nextId_ = 1;
   uint8_t phase_ = phase::RequestHeaders;
   bool responseSeen_ = false;
+  /** The host lets the request go on, inside a call of ours. */
+  bool continuesRequest_ = false;
+  /**
+   * The hook that held the response inside that call. Before 1.39 Envoy keeps one flag for both
+   * directions, which says at the end of the call that nothing is held: it would never go on.
+   */
+  std::optional<Hook> stuckIn_;
   bool replied_ = false;
   bool failed_ = false;
   bool ended_ = false;

@@ -82,15 +82,17 @@ export function deep(text: Text): never {
     });
     const file = join(folder, 'fail.qjb');
     await writeFile(file, bytes);
-    await withConfig({ file }, async (envoy) => {
-      for (const path of ['/now', '/wait']) {
+    for (const path of ['/now', '/wait']) {
+      await withConfig({ file }, async (envoy) => {
         expect(await request(envoy, path)).toMatchObject({ status: 500 });
         const entry = await envoy.waitForLog(({ message }) => message.includes(`at ${path}`));
         expect(entry.message).toMatch(/\(lib\/deep\.ts:5:\d+\)/);
         expect(placeOf(entry)).toEqual({ file: expect.stringMatching(/lib\/deep\.ts$/) as string, line: 5 });
         expect(entry.message).toMatch(/fail\.ts:10:\d+/);
         expect(entry.message).not.toMatch(/fail\.js/);
-      }
+      });
+    }
+    await withConfig({ file }, async (envoy) => {
       await request(envoy, '/log');
       const line = await envoy.waitForLog(({ message }) => message.includes('here I am'));
       expect(placeOf(line)).toEqual({ file: expect.stringMatching(/fail\.ts$/) as string, line: 8 });

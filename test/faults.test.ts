@@ -240,9 +240,9 @@ describe('an exchange', () => {
 describe('a config', () => {
   test('is refused, and the old one serves, when any one of its allocations fails (F055, F074, H606)', async () => {
     const answering = (text: string): JsonObject => ({
-      inline: `export default {
+      inline: `import { sleep } from "fairlead"; export default {
         configure: (config) => new Map(Object.entries(config)),
-        async onRequest(request, ctx) { return new Response("${text} " + ctx.settings.get("name")); },
+        async onRequest(request, ctx) { await sleep(1); return new Response("${text} " + ctx.settings.get("name")); },
       };`,
       config: { name: text },
     });

@@ -14,7 +14,20 @@ import { encoding } from './encoding.js';
 import { forms, ownForms } from './forms.js';
 import { streams } from './streams.js';
 import { url } from './url.js';
-const files = { clone, compression: { ...compression, ...own }, crypto: crypto_, encoding, forms: { ...forms, ...ownForms }, streams, url, urlData, urlpattern };
+import { urlData } from './url-data.js';
+import { urlpattern } from './urlpattern.js';
+
+const files = {
+  clone,
+  codecs,
+  compression: { ...compression, ...own },
+  crypto: crypto_,
+  encoding,
+  forms: { ...forms, ...ownForms },
+  streams,
+  url,
+  urlpattern,
+};
 
 export default defineFilter({
   async onRequest(request) {
