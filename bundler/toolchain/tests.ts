@@ -42,8 +42,8 @@ const unitTestRuns: readonly UnitTestRun[] = [
     env: { ...asanEnv, FAIRLEAD_COLLECT_EVERY: '7' },
     args: ['--gtest_filter=-CpuTest.*:MemoryLimitTest.*:StackTest.*:UnhandledTest.*:CollectorTest.Runs*'],
   },
-  // What has threads. A race ends the program, so that the test it is found in is known.
-  { name: 'tsan', preset: 'tsan', env: { TSAN_OPTIONS: 'halt_on_error=1' }, args: ['--gtest_filter=KeeperTest.*:RuntimeTest.*:SharedStoreTest.*'] },
+  // A race ends the program, so that the test it is found in is known.
+  { name: 'tsan', preset: 'tsan', env: { TSAN_OPTIONS: 'halt_on_error=1' } },
 ];
 
 /**
