@@ -259,7 +259,7 @@ TEST_P(RetryTest, AClusterThatIsDownGetsAFewRetriesAtATimeAndNotEachCallAgain) {
     load("const calls = Array.from({ length: " + std::to_string(calls) +
              " }, () => outcome(fetch('http://auth/', { retry: 1 })));"
              "const told = await Promise.all(calls); return told.every((one) => one === '503 busy');",
-         R"(, "limits": {"fetches": 100})");
+         R"(, "limits": {"fetches": 100, "cpu_ms": 10000, "stream_cpu_ms": 10000})");
     EXPECT_EQ(told(), "true");
     EXPECT_EQ(calls_, calls + retried) << calls;
     // All have been given back.
