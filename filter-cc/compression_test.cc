@@ -88,8 +88,8 @@ const char* const kUnpacking = R"(
   };
   const run = (request) => ways[request.path](request);)";
 
-// H206, H119, W23
 TEST_F(CompressionTest, ABombOfTenGigabytesStopsAtALimit) {
+  // H206, H119, W23
   const std::string bomb = bombOf(10 * 1024);
   EXPECT_GT(bomb.size(), 9 * kMiB);
   EXPECT_LT(bomb.size(), 16 * kMiB);
@@ -108,8 +108,8 @@ TEST_F(CompressionTest, ABombOfTenGigabytesStopsAtALimit) {
   EXPECT_EQ(request("/"), std::pair(200u, std::string("served")));
 }
 
-// H206
 TEST_F(CompressionTest, WhatIsUnpackedMayBeAsLargeAsABodyAndNoLarger) {
+  // H206
   load(R"(const run = async (request) => {
     const packed = request.path === "/over" ? new Uint8Array(16 * 2 ** 20 + 1) : new Uint8Array(16 * 2 ** 20);
     const there = new Response(packed).body.pipeThrough(new CompressionStream("gzip"));
@@ -120,8 +120,8 @@ TEST_F(CompressionTest, WhatIsUnpackedMayBeAsLargeAsABodyAndNoLarger) {
   EXPECT_EQ(request("/over"), std::pair(200u, std::string("E_BODY_LIMIT")));
 }
 
-// F068, H119
 TEST_F(CompressionTest, TheCpuLimitIsLookedAtBetweenPieces) {
+  // F068, H119
   load(R"(const noise = crypto.getRandomValues(new Uint8Array(65_536));
     const large = new Uint8Array(8e6);
     for (let at = 0; at + noise.length < large.length; at += noise.length) large.set(noise, at);
@@ -144,8 +144,8 @@ TEST_F(CompressionTest, TheCpuLimitIsLookedAtBetweenPieces) {
   }
 }
 
-// F070, W23
 TEST_F(CompressionTest, WhatZlibHoldsCountsAgainstMemoryMbAndIsGivenBack) {
+  // F070, W23
   load(R"(const run = async ({ path }) => {
     const kept = [];
     for (let i = 0; i < 400; i++) {

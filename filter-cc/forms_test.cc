@@ -46,8 +46,8 @@ protected:
   std::unique_ptr<FilterConfig> config_;
 };
 
-// W24, F070
 TEST_F(FormsTest, WhatBlobsAndFormsHoldCountsAgainstMemoryMb) {
+  // W24, F070
   load(R"(const endless = {
       "/blobs"() { const all = []; for (;;) all.push(new Blob(["x".repeat(100_000)])); },
       "/parts": () => new Blob(function* () { for (;;) yield "x".repeat(100_000); }()),
@@ -65,8 +65,8 @@ TEST_F(FormsTest, WhatBlobsAndFormsHoldCountsAgainstMemoryMb) {
   }
 }
 
-// W24
 TEST_F(FormsTest, WhatIsNotHeldAnyMoreIsGivenBackAndSlicesShareTheirBytes) {
+  // W24
   load(R"(async function run(path) {
       const large = new Blob(["x".repeat(1e6)]);
       const kept = [];
@@ -88,8 +88,8 @@ TEST_F(FormsTest, WhatIsNotHeldAnyMoreIsGivenBackAndSlicesShareTheirBytes) {
   EXPECT_EQ(request("/forms"), std::pair(200u, std::string("0")));
 }
 
-// W24, H202
 TEST_F(FormsTest, NoBodyHarmsTheParser) {
+  // W24, H202
   load(R"(let state = 1;
     const below = (limit) => ((state = (state * 16807) % 2147483647) >> 8) % limit;
     const words = ["--b", "--b--", "\r\n", "\r", "\n", "--", "Content-Disposition: form-data; name=\"a\"", "; filename=\"c\"",

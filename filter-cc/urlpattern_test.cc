@@ -43,8 +43,8 @@ protected:
   std::unique_ptr<FilterConfig> config_;
 };
 
-// W25, F070
 TEST_F(UrlPatternTest, PatternsCountAgainstMemoryMb) {
+  // W25, F070
   EXPECT_EQ(answerOf("const all = []; const run = () => { for (;;) all.push(new URLPattern({ pathname: "
                      "'/:a/(\\\\d+)' })); };",
                      4)
@@ -57,8 +57,8 @@ TEST_F(UrlPatternTest, PatternsCountAgainstMemoryMb) {
             std::pair(200u, std::string("done")));
 }
 
-// W25, F068, H103
 TEST_F(UrlPatternTest, TheCpuLimitHoldsInItsExpressions) {
+  // W25, F068, H103
   EXPECT_EQ(answerOf("const slow = new URLPattern({ pathname: '/((?:a+)+)b' });"
                      "const run = () => slow.test('http://x/' + 'a'.repeat(50));",
                      16, 100)
@@ -67,8 +67,8 @@ TEST_F(UrlPatternTest, TheCpuLimitHoldsInItsExpressions) {
   EXPECT_TRUE(logHolds("E_CPU_LIMIT"));
 }
 
-// W25
 TEST_F(UrlPatternTest, NoPatternAndNoUrlHarms) {
+  // W25
   const auto [status, body] = answerOf(R"JS(let state = 1;
     const below = (limit) => ((state = (state * 16807) % 2147483647) >> 8) % limit;
     const words = [":", "a", ":b", "*", "(", ")", "(\\d+)", "{", "}", "?", "+", "/", "//", "\\", "https", "@", "[", "]", "::1", "#", "\u00e9",
