@@ -25,6 +25,7 @@ constexpr ConfigKey kKeys[] = {
     {"inline", Kind::Inline, "The filter as JavaScript, an ES module."},
     {"file", Kind::File, "Path of a .qjb file or of JavaScript; its first bytes decide which."},
     {"bytecode", Kind::Bytecode, "A .qjb file in base64."},
+    {"watch", Kind::Flag, "Whether `file` is loaded anew when it changes."},
     {"config", Kind::Object, "What the script wants to know: configure() gets it, and ctx.config."},
     {"clusters", Kind::Clusters,
      "What fetch may reach: a list of cluster names, or a map from a URL's host to a cluster."},
@@ -131,6 +132,8 @@ std::string_view typeName(Kind kind) {
     return "a list of strings";
   case Kind::Whole:
     return "a whole number";
+  case Kind::Flag:
+    return "true or false";
   default:
     return "a string";
   }
@@ -220,6 +223,8 @@ public:
       return read;
     if (source_.empty())
       return makeError(ErrorCode::E_CONFIG_SOURCE, {"the config names no script"});
+    if (config_.watch && config_.source.kind != Source::Kind::File)
+      return valueError("watch", "only a file can be watched, and the script is " + std::string(source_));
     return {};
   }
 
@@ -316,6 +321,9 @@ private:
     case Kind::Whole:
       fits = JS_IsNumber(value);
       break;
+    case Kind::Flag:
+      fits = JS_IsBool(value);
+      break;
     }
     if (!fits)
       return wrongType(key.path, typeName(key.kind), value);
@@ -343,6 +351,9 @@ private:
       return isMap ? readClusterMap(key, value) : readClusterList(key, value);
     case Kind::Whole:
       return readWhole(key, value);
+    case Kind::Flag:
+      config_.watch = JS_VALUE_GET_BOOL(value);
+      return {};
     }
     return {};
   }

@@ -64,6 +64,8 @@ struct OnError {
 struct Config {
   std::string filterName;
   Source source;
+  /** Whether the file is loaded anew when it changes. */
+  bool watch = false;
   /** The `config` object as JSON text; `{}` when there is none. */
   std::string configJson;
   /** Host that a script names in fetch, in lower case → Envoy's cluster. */
@@ -81,7 +83,7 @@ struct Config {
 
 /** A key that a config may have: what reads it, and what its documentation is made from. */
 struct ConfigKey {
-  enum class Kind : uint8_t { Inline, File, Bytecode, Object, Clusters, HeaderName, Names, Secrets, Section, Whole, Mode };
+  enum class Kind : uint8_t { Inline, File, Bytecode, Flag, Object, Clusters, HeaderName, Names, Secrets, Section, Whole, Mode };
 
   /** `limits.cpu_ms`; the part before the dot is a key of kind Section. */
   std::string_view path;

@@ -25,7 +25,7 @@
 #include "filter-cc/errors.h"
 #include "filter-cc/host.h"
 #include "filter-cc/keeper.h"
-#include "filter-cc/script.h"
+#include "filter-cc/reload.h"
 #include "filter-cc/stream.h"
 
 namespace fairlead {
@@ -64,12 +64,11 @@ std::vector<ModuleBuffer> toModule(std::span<const std::string_view> texts) {
   return buffers;
 }
 
-/** Envoy's filter config while it is made. */
-/** Configs whose jobs can be called: Envoy may name one that is gone when it ends its calls. Thread: any. */
-class ConfigsWithJobs {
+/** Configs that can be called: Envoy may name one that is gone when it ends its calls. Thread: any. */
+class KnownConfigs {
 public:
-  static ConfigsWithJobs& instance() {
-    static auto& configs = *new ConfigsWithJobs();
+  static KnownConfigs& instance() {
+    static auto& configs = *new KnownConfigs();
     return configs;
   }
   void add(const void* config) {
@@ -119,20 +118,31 @@ void changeMetric(const MetricUpdates& updates, void* envoy, MetricKind kind, Me
   updateOf()(envoy, id, values.data(), values.size(), value);
 }
 
+/** The Background of each job of a config, by the number that Envoy knows it by. */
+using JobNumbers = std::map<uint64_t, Background*>;
+
 class EnvoyJob final : public HostJob {
 public:
-  /** `number`: the job's in its config. */
-  EnvoyJob(void* envoy, uint64_t number)
-      : envoy_(envoy), number_(number),
+  EnvoyJob(void* envoy, JobNumbers& jobs, uint64_t number)
+      : envoy_(envoy), jobs_(jobs), number_(number),
         scheduler_(envoy_dynamic_module_callback_http_filter_config_scheduler_new(envoy)),
-        wake_(postWake, this) {}
+        wake_(postWake, this), watch_(postWake, this) {}
 
   ~EnvoyJob() override {
     Keeper::instance().clear(wake_);
+    if (watches_)
+      Keeper::instance().unwatch(watch_);
     envoy_dynamic_module_callback_http_filter_config_scheduler_delete(scheduler_);
+    jobs_.erase(number_);
   }
 
   void wakeAt(uint64_t deadlineNs) override { Keeper::instance().set(wake_, deadlineNs); }
+
+  void watchFile(const std::string& path) override {
+    watches_ = true;
+    Keeper::instance().watch(watch_, path);
+  }
+  FileNews fileNews() override { return Keeper::instance().look(watch_); }
 
   CalloutStart startCallout(std::string_view cluster, std::span<const HeaderField> headers,
                             std::string_view body, bool endStream, uint64_t& calloutId) override {
@@ -182,18 +192,38 @@ private:
   }
 
   void* const envoy_;
+  JobNumbers& jobs_;
   const uint64_t number_;
   void* const scheduler_;
   Keeper::Entry wake_;
+  Keeper::Watch watch_;
+  bool watches_ = false;
 };
 
+/** What Envoy holds as our filter config. */
 class EnvoyConfig final : public HostConfig {
 public:
   explicit EnvoyConfig(void* envoy) : envoy_(envoy) {}
 
-  std::unique_ptr<HostJob> newJob(Background&) override {
-    return std::make_unique<EnvoyJob>(envoy_, jobs_++);
+  Result<void> load(std::string_view filterName, std::string_view bytes) {
+    auto live = LiveConfig::create(filterName, bytes, *this);
+    if (!live)
+      return std::move(live).error();
+    live_ = *std::move(live);
+    return {};
   }
+  LiveConfig& live() const { return *live_; }
+
+  std::unique_ptr<HostJob> newJob(Background& job) override {
+    jobs_.emplace(++lastJob_, &job);
+    return std::make_unique<EnvoyJob>(envoy_, jobs_, lastJob_);
+  }
+  /** Null: it is gone. Thread: main. */
+  Background* job(uint64_t number) const {
+    const auto found = jobs_.find(number);
+    return found == jobs_.end() ? nullptr : found->second;
+  }
+  const JobNumbers& jobs() const { return jobs_; }
 
   size_t defineMetric(MetricKind kind, const std::string& name,
                       std::span<const std::string_view> labels) override {
@@ -215,7 +245,10 @@ public:
 
 private:
   void* envoy_;
-  uint64_t jobs_ = 0;
+  uint64_t lastJob_ = 0;
+  JobNumbers jobs_;
+  // Last, so that it goes first.
+  std::unique_ptr<LiveConfig> live_;
 };
 
 std::vector<std::string> toStrings(const std::vector<EnvoyBuffer>& buffers) {
@@ -520,8 +553,9 @@ uint32_t workerIndexOf(void* envoy) {
 
 class EnvoyStream final : public HostStream {
 public:
-  EnvoyStream(void* envoy, const FilterConfig& config)
-      : envoy_(envoy), workerIndex_(workerIndexOf(envoy)), stream_(*this, config) {}
+  EnvoyStream(void* envoy, LiveConfig& config)
+      : envoy_(envoy), workerIndex_(workerIndexOf(envoy)), config_(config.current(workerIndex_)),
+        stream_(*this, *config_) {}
 
   ~EnvoyStream() override { onDestroy(); }
 
@@ -963,6 +997,7 @@ private:
 
   void* envoy_;
   const uint32_t workerIndex_;
+  const LiveConfig::Ref config_;
   bool answered_ = false;
   bool failedClosed_ = false;
   void* scheduler_ = nullptr;
@@ -1033,9 +1068,9 @@ template <class Event> void onEvent(const char* hook, const void* filter, Event&
 /** An event of a call that a config has made: each of its jobs looks whether it is its own. */
 template <class Event> void onJobs(const char* hook, const void* config, Event&& event) noexcept {
   barrier(hook, [&] {
-    if (!ConfigsWithJobs::instance().has(config))
+    if (!KnownConfigs::instance().has(config))
       return;
-    for (const auto& job : static_cast<const FilterConfig*>(config)->background)
+    for (const auto& [number, job] : static_cast<const EnvoyConfig*>(config)->jobs())
       event(*job);
   });
 }
@@ -1142,15 +1177,13 @@ FAIRLEAD_EXPORT const void* envoy_dynamic_module_on_http_filter_config_new(void*
   return barrier(
       "http_filter_config_new",
       [&]() -> const void* {
-        EnvoyConfig host(envoy);
-        Result<std::unique_ptr<FilterConfig>> made =
-            FilterConfig::create(toView(name), toView(config), &host);
-        if (made) {
-          if (!(*made)->background.empty())
-            ConfigsWithJobs::instance().add(made->get());
-          return made->release();
+        auto made = std::make_unique<EnvoyConfig>(envoy);
+        const Result<void> loaded = made->load(toView(name), toView(config));
+        if (loaded) {
+          KnownConfigs::instance().add(made.get());
+          return made.release();
         }
-        const Error& error = made.error();
+        const Error& error = loaded.error();
         host::log(LogLevel::Critical,
                   "fairlead: " + std::string(toView(name)) + ": " + formatError(error), error.file,
                   error.line);
@@ -1161,16 +1194,18 @@ FAIRLEAD_EXPORT const void* envoy_dynamic_module_on_http_filter_config_new(void*
 
 FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_destroy(const void* config) {
   barrier("http_filter_config_destroy", [&] {
-    ConfigsWithJobs::instance().remove(config);
-    delete static_cast<const FilterConfig*>(config);
+    KnownConfigs::instance().remove(config);
+    delete static_cast<const EnvoyConfig*>(config);
   });
 }
 
 FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_scheduled(void*, const void* config,
                                                                           uint64_t number) {
   barrier("http_filter_config_scheduled", [&] {
-    if (ConfigsWithJobs::instance().has(config))
-      static_cast<const FilterConfig*>(config)->background[number]->onWake();
+    if (!KnownConfigs::instance().has(config))
+      return;
+    if (Background* job = static_cast<const EnvoyConfig*>(config)->job(number))
+      job->onWake();
   });
 }
 
@@ -1217,7 +1252,7 @@ FAIRLEAD_EXPORT const void* envoy_dynamic_module_on_http_filter_new(const void* 
   return barrier(
       "http_filter_new",
       [&]() -> const void* {
-        return new EnvoyStream(envoy, *static_cast<const FilterConfig*>(config));
+        return new EnvoyStream(envoy, static_cast<const EnvoyConfig*>(config)->live());
       },
       []() -> const void* { return &kStandIn; });
 }

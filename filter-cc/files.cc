@@ -39,7 +39,20 @@ bool changed(const struct stat& before, const struct stat& after) {
          before.st_mtim.tv_nsec != after.st_mtim.tv_nsec;
 }
 
+int64_t toNs(const timespec& time) {
+  constexpr int64_t kNsPerSecond = 1'000'000'000;
+  return time.tv_sec * kNsPerSecond + time.tv_nsec;
+}
+
 }  // namespace
+
+FileStamp lookAtFile(const std::string& path) {
+  struct stat found {};
+  if (stat(path.c_str(), &found) < 0)
+    return {};
+  return {static_cast<uint64_t>(found.st_dev), static_cast<uint64_t>(found.st_ino),
+          static_cast<int64_t>(found.st_size), toNs(found.st_mtim), toNs(found.st_ctim)};
+}
 
 std::string describeFile(const std::string& path) {
   constexpr size_t kMaxShownBytes = 512;

@@ -6,10 +6,25 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 
 namespace fairlead {
+
+/** What tells one state of a file from another; all zero: there is none. */
+struct FileStamp {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  int64_t size = 0;
+  int64_t modifiedNs = 0;
+  /** Changes with permissions and names too. */
+  int64_t changedNs = 0;
+  bool operator==(const FileStamp&) const = default;
+};
+
+/** The state of what `path` leads to. */
+FileStamp lookAtFile(const std::string& path);
 
 /** `file /a/b`, for messages. */
 std::string describeFile(const std::string& path);

@@ -79,6 +79,16 @@ struct HeaderLookup {
   size_t count = 0;
 };
 
+/** What has been seen of a file that is watched. */
+struct FileNews {
+  /** A writer has closed it, or a file or a link was put in its place or in that of a folder it is in. */
+  bool replaced = false;
+  /** Somebody is writing to it. */
+  bool beingWritten = false;
+  /** Not all that happens to it is seen: it has to be asked for again, and to be looked at. */
+  bool blind = true;
+};
+
 /** What goes on in a config without an exchange: what its HostJob tells. Thread: main. */
 class Background {
 public:
@@ -101,6 +111,10 @@ public:
   virtual ~HostJob() = default;
   /** Asks for Background::onWake, as HostStream::wakeAt does; another call takes its place. Thread: any. */
   virtual void wakeAt(uint64_t deadlineNs) = 0;
+  /** Asks for Background::onWake also when the file at `path` may have changed; instead of any other file. */
+  virtual void watchFile(const std::string& path) = 0;
+  /** What has been seen of it since the last call. */
+  virtual FileNews fileNews() = 0;
   // As those of HostStream. Events go to the Background.
   virtual CalloutStart startCallout(std::string_view cluster, std::span<const HeaderField> headers,
                                     std::string_view body, bool endStream, uint64_t& calloutId) = 0;
@@ -112,13 +126,16 @@ public:
   virtual std::string secret(size_t id) = 0;
 };
 
-/** The proxy's side of a config while it is made. Thread: main. Valid until: the config is made. */
+/** The proxy's side of a config. Thread: main. Valid until: the config goes. */
 class HostConfig {
 public:
   virtual ~HostConfig() = default;
   /** Owner: the job. */
   virtual std::unique_ptr<HostJob> newJob(Background& job) = 0;
-  /** An id of the metric for updates, which give as many label values as there are labels. */
+  /**
+   * An id of the metric for updates, which give as many label values as there are labels.
+   * Requires: the config is being made.
+   */
   virtual size_t defineMetric(MetricKind kind, const std::string& name,
                               std::span<const std::string_view> labels) = 0;
   /**

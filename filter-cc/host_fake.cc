@@ -781,6 +781,10 @@ public:
 
   std::string secret(size_t id) override { return envoy_.secrets_[envoy_.subscribed_[id - 1]]; }
 
+  // It sees no files.
+  void watchFile(const std::string&) override {}
+  FileNews fileNews() override { return {}; }
+
   bool sendCalloutData(uint64_t calloutId, std::string_view bytes, bool endStream) override {
     const auto call = calls_.find(calloutId);
     if (call == calls_.end())

@@ -147,6 +147,12 @@ void Job::start(HostConfig& host) {
   arm();
 }
 
+void Job::stop() {
+  if (run_ != nullptr)
+    run_->end();
+  host_.reset();
+}
+
 void Job::onWake() {
   const uint64_t now = host::monotonicNs();
   if (run_ != nullptr && wakeNs_ != 0 && wakeNs_ <= now) {

@@ -30,6 +30,8 @@ public:
 
   /** Lets it run: for the first time at once, in an event of its own. */
   void start(HostConfig& host);
+  /** Ends it for good, with its calls. */
+  void stop();
   void onWake() override;
   void onCalloutHeaders(uint64_t calloutId, std::span<const HeaderField> headers,
                         bool endStream) override;

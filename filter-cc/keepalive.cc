@@ -8,23 +8,8 @@
 #include <utility>
 
 #include "filter-cc/errors.h"
-#include "filter-cc/script.h"
 
 namespace fairlead {
-namespace {
-
-class Lock {
-public:
-  explicit Lock(Mutex& mutex) : mutex_(mutex) { mutex_.lock(); }
-  ~Lock() { mutex_.unlock(); }
-  Lock(const Lock&) = delete;
-  Lock& operator=(const Lock&) = delete;
-
-private:
-  Mutex& mutex_;
-};
-
-}  // namespace
 
 KeepaliveCalls::~KeepaliveCalls() {
   // Its callbacks may be used by the main thread only, and all of its calls go with the config.
@@ -33,7 +18,7 @@ KeepaliveCalls::~KeepaliveCalls() {
 
 bool KeepaliveCalls::add(KeepaliveCall call) {
   const Lock lock(mutex_);
-  if (inFlight_ >= config_.config.limits.keepalives)
+  if (inFlight_ >= limit_)
     return false;
   ++inFlight_;
   waiting_.push_back(std::move(call));
@@ -110,11 +95,10 @@ void KeepaliveCalls::fail(Running& running, std::string_view why) {
     return;
   finish(running);
   const Error error = makeError(ErrorCode::E_KEEPALIVE_FAILED, {running.cluster, why});
-  host::log(LogLevel::Error, config_.config.filterName + ": " + formatError(error), {}, 0);
-  const size_t id = config_.metricIds.ofScript[static_cast<size_t>(ScriptMetric::Errors)];
+  host::log(LogLevel::Error, filterName_ + ": " + formatError(error), {}, 0);
   constexpr std::string_view kCause = "keepalive";
-  if (id != 0)
-    host_->updateMetric(MetricKind::Counter, MetricChange::Add, id, {&kCause, 1}, 1);
+  if (errorsId_ != 0)
+    host_->updateMetric(MetricKind::Counter, MetricChange::Add, errorsId_, {&kCause, 1}, 1);
 }
 
 void KeepaliveCalls::judge(Running& running) {

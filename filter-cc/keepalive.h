@@ -18,13 +18,13 @@
 #include <string_view>
 #include <vector>
 
+#include "filter-cc/config.h"
 #include "filter-cc/headers.h"
 #include "filter-cc/host.h"
+#include "filter-cc/metrics.h"
 #include "filter-cc/shared.h"
 
 namespace fairlead {
-
-struct FilterConfig;
 
 /** Of one call; what https://fetch.spec.whatwg.org allows. */
 inline constexpr size_t kMaxKeepaliveBytes = size_t{64} * 1024;
@@ -39,8 +39,9 @@ struct KeepaliveCall {
 
 class KeepaliveCalls final : public Background {
 public:
-  /** Owner: the config, which outlives it. */
-  explicit KeepaliveCalls(const FilterConfig& config) : config_(config) {}
+  KeepaliveCalls(const Config& config, const MetricIds& metricIds)
+      : filterName_(config.filterName), limit_(config.limits.keepalives),
+        errorsId_(metricIds.ofScript[static_cast<size_t>(ScriptMetric::Errors)]) {}
   ~KeepaliveCalls() override;
 
   void start(HostConfig& host) { host_ = host.newJob(*this); }
@@ -75,7 +76,9 @@ private:
   /** Asks for a wake when there is something to start, or the first call's time is over. */
   void arm();
 
-  const FilterConfig& config_;
+  const std::string filterName_;
+  const uint32_t limit_;
+  const size_t errorsId_;
   std::unique_ptr<HostJob> host_;
   std::list<Running> running_;
   /** Goes through `running_`; events of a call can come while it is being started. */

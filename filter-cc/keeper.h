@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright The fairlead Authors
 
-// The one thread of our own: it wakes streams at their time, for Envoy gives a filter no timers.
+// The one thread of our own: it wakes streams at their time, for Envoy gives a filter no timers, and
+// those who wait for a file when that has changed.
 //
-// Thread: any, unless said otherwise. The thread starts with the first deadline, blocks all signals,
-// and ends with the process; the Keeper is never destroyed.
+// Thread: any, unless said otherwise. The thread starts with the first deadline or file, blocks all
+// signals, and ends with the process; the Keeper is never destroyed.
 
 #pragma once
 
-#include <pthread.h>
-
 #include <cstdint>
+#include <map>
 #include <set>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
+
+#include "filter-cc/host.h"
+#include "filter-cc/shared.h"
 
 namespace fairlead {
 
@@ -33,6 +39,20 @@ public:
     uint64_t deadlineNs_ = 0;
   };
 
+  /** A file that somebody waits for. Owner: who that is. Requires: unwatch() before it goes. */
+  class Watch {
+  public:
+    Watch(Wake wake, void* target) : wake_(wake), target_(target) {}
+
+  private:
+    friend class Keeper;
+    const Wake wake_;
+    void* const target_;
+    FileNews news_;
+    /** A wake is under way that nobody has answered with a look. */
+    bool told_ = false;
+  };
+
   static Keeper& instance();
 
   /** Wakes once at or soon after `deadlineNs` (CLOCK_MONOTONIC), instead of any earlier deadline. */
@@ -40,16 +60,45 @@ public:
   /** After this no wake of the entry is under way or will come. */
   void clear(Entry& entry);
 
+  /**
+   * Wakes when the file at `path` may have changed, instead of any other file. What can be seen is what
+   * happens in the folder of the path, and in that of the file it leads to.
+   */
+  void watch(Watch& watch, const std::string& path);
+  /** What has been seen since the last look. */
+  FileNews look(Watch& watch);
+  /** After this no wake of the watch is under way or will come. */
+  void unwatch(Watch& watch);
+
 private:
-  Keeper();
+  /** Who waits for a name in a folder. */
+  struct Watcher {
+    Watch* watch;
+    std::string name;
+  };
+  Keeper() = default;
   static void* threadMain(void* keeper);
   void start();
-  void run();
+  void interrupt();
+  [[noreturn]] void run();
+  /** Wakes what is due; gives the next deadline, 0 when there is none. */
+  uint64_t wakeDue();
+  void readFileEvents();
+  void onFileEvent(int folder, uint32_t mask, std::string_view name);
+  static void tell(Watch& watch);
+  void forget(const Watch& watch);
+  /** Stops looking at folders that nobody waits for any more. */
+  void closeFolders();
 
-  pthread_mutex_t mutex_;
-  pthread_cond_t changed_;
+  Mutex mutex_;
   bool started_ = false;
+  /** Counts what run() has to look at anew. */
+  int interrupts_ = -1;
+  /** The kernel's file events; below 0: it gives us none. */
+  int fileEvents_ = -1;
   std::set<std::pair<uint64_t, Entry*>> due_;
+  /** By the kernel's number of the folder. */
+  std::map<int, std::vector<Watcher>> folders_;
 };
 
 }  // namespace fairlead

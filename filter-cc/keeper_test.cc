@@ -9,10 +9,13 @@
 #include <csignal>
 #include <ctime>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <condition_variable>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -233,6 +236,132 @@ TEST(KeeperTest, NoWakeIsLostWhileManyWorkersSetTheirDeadlines) {
     workers.emplace_back(work, worker);
   for (std::thread& worker : workers)
     worker.join();
+}
+
+/** Waits for news of a file. */
+class Watcher {
+public:
+  explicit Watcher(const std::string& path) : watch_(wake, this) { Keeper::instance().watch(watch_, path); }
+  ~Watcher() { Keeper::instance().unwatch(watch_); }
+
+  /** The news that come after the next wake. */
+  FileNews next() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return woken_; });
+    woken_ = false;
+    lock.unlock();
+    return Keeper::instance().look(watch_);
+  }
+  bool woken() {
+    const std::lock_guard lock(mutex_);
+    return woken_;
+  }
+
+private:
+  static void wake(void* target) {
+    auto& watcher = *static_cast<Watcher*>(target);
+    const std::lock_guard lock(watcher.mutex_);
+    watcher.woken_ = true;
+    watcher.changed_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool woken_ = false;
+  Keeper::Watch watch_;
+};
+
+/** A folder that goes with its files. */
+class Folder {
+public:
+  Folder() { std::filesystem::create_directories(path_); }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+  const std::string& path() const { return path_; }
+
+private:
+  const std::string path_ = testing::TempDir() + "keeper_test_" + std::to_string(getpid());
+};
+
+void write(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
+
+TEST(KeeperTest, TellsOfAFileThatIsReplacedAndOfOneThatIsWrittenWhenItIsClosed) {
+  // F062
+  const Folder folder;
+  const std::string path = folder / "a";
+  write(path, "1");
+  Watcher watcher(path);
+  write(folder / "b", "2");
+  ASSERT_EQ(std::rename((folder / "b").c_str(), path.c_str()), 0);
+  FileNews news = watcher.next();
+  while (!news.replaced)
+    news = watcher.next();
+  EXPECT_FALSE(news.beingWritten);
+  EXPECT_FALSE(news.blind);
+
+  std::ofstream out(path);
+  out << "3" << std::flush;
+  // Somebody else's file makes it look, and it sees that this one is being written.
+  write(folder / "c", "");
+  ASSERT_EQ(std::rename((folder / "c").c_str(), (folder / "d").c_str()), 0);
+  while (!news.beingWritten)
+    news = watcher.next();
+  out.close();
+  while (news.beingWritten)
+    news = watcher.next();
+  EXPECT_TRUE(news.replaced);
+}
+
+TEST(KeeperTest, SeesTheFolderOfWhatALinkLeadsTo) {
+  // F062
+  const Folder folder;
+  std::filesystem::create_directories(folder / "real");
+  write(folder / "real/a", "1");
+  std::filesystem::create_symlink("real/a", folder / "a");
+  Watcher watcher(folder / "a");
+  write(folder / "real/a", "2");
+  EXPECT_TRUE(watcher.next().replaced);
+}
+
+TEST(KeeperTest, IsBlindToAFolderThatIsNotThereAndSaysSo) {
+  // F066
+  const Folder folder;
+  Watcher absent(folder / "none/a");
+  Keeper::Watch watch([](void*) {}, nullptr);
+  Keeper::instance().watch(watch, folder / "none/a");
+  EXPECT_TRUE(Keeper::instance().look(watch).blind);
+  std::filesystem::create_directories(folder / "none");
+  Keeper::instance().watch(watch, folder / "none/a");
+  EXPECT_FALSE(Keeper::instance().look(watch).blind);
+  Watcher there(folder / "none/a");
+  std::filesystem::remove_all(folder / "none");
+  while (!there.next().blind) {
+  }
+  Keeper::instance().unwatch(watch);
+  EXPECT_FALSE(absent.woken());
+}
+
+TEST(KeeperTest, FilesAreWatchedAndForgottenByManyThreadsAtOnce) {
+  // F062, F118
+  const Folder folder;
+  const std::string path = folder / "a";
+  std::atomic<bool> over{false};
+  std::thread writer([&] {
+    while (!over)
+      write(path, "x");
+  });
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i)
+    threads.emplace_back([&] {
+      for (int j = 0; j < 20; ++j) {
+        Watcher watcher(path);
+        watcher.next();
+      }
+    });
+  for (std::thread& thread : threads)
+    thread.join();
+  over = true;
+  writer.join();
 }
 
 }  // namespace

@@ -28,6 +28,8 @@ constexpr ScriptMetricRow kScriptMetrics[] = {
     {MetricKind::Counter, "shared_evictions", ""},
     {MetricKind::Gauge, "shared_bytes", ""},
     {MetricKind::Gauge, "held_streams", ""},
+    {MetricKind::Gauge, "generation", ""},
+    {MetricKind::Counter, "reload_failures", ""},
 };
 static_assert(std::size(kScriptMetrics) == static_cast<size_t>(ScriptMetric::Count));
 
@@ -48,10 +50,11 @@ std::string_view metricKindName(MetricKind kind) {
 MetricKind kindOf(ScriptMetric metric) { return kScriptMetrics[static_cast<size_t>(metric)].kind; }
 
 MetricIds defineMetrics(HostConfig& host, std::string_view filterName,
-                        const std::vector<MetricShape>& declared) {
+                        const std::vector<MetricShape>& declared, bool reloads) {
   const std::string prefix = filterName.empty() ? "" : std::string(filterName) + '.';
   MetricIds ids;
-  for (size_t i = 0; i < std::size(kScriptMetrics); ++i) {
+  const size_t count = static_cast<size_t>(reloads ? ScriptMetric::Count : ScriptMetric::Generation);
+  for (size_t i = 0; i < count; ++i) {
     const ScriptMetricRow& row = kScriptMetrics[i];
     const std::span<const std::string_view> labels(&row.label, row.label.empty() ? 0 : 1);
     ids.ofScript[i] =
@@ -59,7 +62,29 @@ MetricIds defineMetrics(HostConfig& host, std::string_view filterName,
   }
   for (const MetricShape& shape : declared) {
     const std::vector<std::string_view> labels(shape.labels.begin(), shape.labels.end());
-    ids.own.push_back(host.defineMetric(shape.kind, prefix + shape.name, labels));
+    const size_t id = host.defineMetric(shape.kind, prefix + shape.name, labels);
+    ids.own.push_back({id});
+    if (reloads)
+      ids.byName.emplace(shape.name, id);
+  }
+  for (size_t i = 0; reloads && i < ids.families.size(); ++i) {
+    const auto kind = static_cast<MetricKind>(i);
+    constexpr std::string_view kLabels[] = {"metric", "labels"};
+    ids.families[i] =
+        host.defineMetric(kind, prefix + "later_" + std::string(metricKindName(kind)), kLabels);
+  }
+  return ids;
+}
+
+MetricIds MetricIds::forDeclared(const std::vector<MetricShape>& declared) const {
+  MetricIds ids = *this;
+  ids.own.clear();
+  for (const MetricShape& shape : declared) {
+    const auto known = byName.find(shape.name);
+    if (known != byName.end())
+      ids.own.push_back({known->second});
+    else
+      ids.own.push_back({families[static_cast<size_t>(shape.kind)], shape});
   }
   return ids;
 }

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,19 +49,35 @@ enum class ScriptMetric : uint8_t {
   SharedEvictions,
   SharedBytes,
   HeldStreams,
+  // Of configs that reload:
+  Generation,
+  ReloadFailures,
   Count,
 };
 
-/** The proxy's ids of one config's metrics. */
+/** The proxy's ids of one config's metrics; 0: it has none such. */
 struct MetricIds {
   std::array<size_t, static_cast<size_t>(ScriptMetric::Count)> ofScript{};
+  struct Own {
+    size_t id;
+    /** The metric, where the id is that of a family. */
+    std::optional<MetricShape> inFamily{};
+  };
   /** In the order of the script's declarations. */
-  std::vector<size_t> own;
+  std::vector<Own> own;
+  // Of configs that reload:
+  /** The family of each kind, which takes what later generations declare: a proxy takes new names only with a config. */
+  std::array<size_t, 3> families{};
+  /** Those that have an id of their own. */
+  std::map<std::string, size_t> byName{};
+
+  /** Those of a script that a later generation has. */
+  MetricIds forDeclared(const std::vector<MetricShape>& declared) const;
 };
 
 /** Makes all metrics of a config known. Thread: main. */
 MetricIds defineMetrics(HostConfig& host, std::string_view filterName,
-                        const std::vector<MetricShape>& declared);
+                        const std::vector<MetricShape>& declared, bool reloads);
 
 MetricKind kindOf(ScriptMetric metric);
 

@@ -544,11 +544,22 @@ Result<Runtime*> Runtime::enter(Script& script, uint32_t workerIndex) {
         return std::move(made).error();
       runtime = made->release();
       runtime->slot_ = &slot;
+      slot.used.store(true, std::memory_order_relaxed);
     }
     slot.active = runtime;
   }
   ++slot.active->streams_;
   return slot.active;
+}
+
+void Runtime::park(Script& script, uint32_t workerIndex, const Config& config) {
+  Result<std::unique_ptr<Runtime>> made = create(script);
+  if (!made || !(*made)->settings(config))
+    return;  // the worker will meet the same, and say so
+  WorkerSlot& slot = script.slot(workerIndex);
+  (*made)->slot_ = &slot;
+  slot.used.store(true, std::memory_order_relaxed);
+  delete slot.parked.exchange(made->release(), std::memory_order_release);
 }
 
 void Runtime::leave(Runtime* runtime) {
@@ -558,8 +569,13 @@ void Runtime::leave(Runtime* runtime) {
     delete runtime;
     return;
   }
-  runtime->slot_->active = nullptr;
-  delete runtime->slot_->parked.exchange(runtime, std::memory_order_release);
+  WorkerSlot& slot = *runtime->slot_;
+  const Script& script = runtime->script_;
+  slot.active = nullptr;
+  delete slot.parked.exchange(runtime, std::memory_order_acq_rel);
+  // Looked at afterwards: who supersedes it looks at what is parked afterwards too.
+  if (script.isSuperseded())
+    delete slot.parked.exchange(nullptr, std::memory_order_acquire);
 }
 
 void Runtime::retire() {
@@ -762,6 +778,11 @@ void Runtime::report(Stream& stream) {
   cpuNs_ %= kNsPerUs;
   stream.count(ScriptMetric::HeapBytes, engine_->heapBytes(),
                std::to_string(stream.host().workerIndex()));
+  if (Reloads* reloads = stream.config().reloads.get()) {
+    stream.count(ScriptMetric::Generation, reloads->generation);
+    if (const uint64_t failures = reloads->failures.exchange(0))
+      stream.count(ScriptMetric::ReloadFailures, failures);
+  }
   if (!std::exchange(sharedUsed_, false))
     return;
   SharedStore& store = script_.shared();

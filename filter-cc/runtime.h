@@ -64,6 +64,8 @@ public:
    * one, or a new one. Give it back with leave().
    */
   static Result<Runtime*> enter(Script& script, uint32_t workerIndex);
+  /** Makes one for a worker that has none, and parks it; nothing when it cannot be made. Thread: any. */
+  static void park(Script& script, uint32_t workerIndex, const Config& config);
   /** One stream less; the last one parks the Runtime, or frees it when it is retired. */
   static void leave(Runtime* runtime);
 

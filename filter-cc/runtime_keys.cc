@@ -18,9 +18,8 @@ void RuntimeKeys::start(HostConfig& host) {
 void RuntimeKeys::onWake() {
   for (auto& [name, value] : values_) {
     const std::optional<RuntimeValue> now = host::runtimeValue(name);
-    mutex_.lock();
+    const Lock lock(mutex_);
     value = now;
-    mutex_.unlock();
   }
   host_->wakeAt(host::monotonicNs() + kRuntimePeriodNs);
 }
@@ -29,9 +28,8 @@ bool RuntimeKeys::get(std::string_view name, std::optional<RuntimeValue>& value)
   const auto found = values_.find(name);
   if (found == values_.end())
     return false;
-  mutex_.lock();
+  const Lock lock(mutex_);
   value = found->second;
-  mutex_.unlock();
   return true;
 }
 

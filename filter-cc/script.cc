@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "filter-cc/errors.h"
-#include "filter-cc/files.h"
 #include "filter-cc/host.h"
 #include "filter-cc/runtime.h"
 #include "quickjs/bytecode.h"
@@ -313,6 +312,7 @@ Result<std::shared_ptr<Script>> Script::load(const Config& config) {
           return std::move(evaluated).error();
       }
       alive->shared_->setLimit(size_t{config.limits.sharedKb} * 1024);
+      alive->superseded_ = false;
       return alive;
     }
   }
@@ -345,6 +345,19 @@ Result<std::shared_ptr<Script>> Script::load(const Config& config) {
 }
 
 Script::~Script() {
+  for (uint32_t i = 0; i < slotCount_; ++i)
+    delete slots_[i].parked.exchange(nullptr);
+}
+
+void Script::prebuild(const Script& old, const Config& config) {
+  for (uint32_t i = 0; i < std::min(slotCount_, old.slotCount_); ++i) {
+    if (old.slots_[i].used && !slots_[i].used)
+      Runtime::park(*this, i, config);
+  }
+}
+
+void Script::supersede() {
+  superseded_ = true;
   for (uint32_t i = 0; i < slotCount_; ++i)
     delete slots_[i].parked.exchange(nullptr);
 }
@@ -396,13 +409,14 @@ Result<std::unique_ptr<FilterConfig>> FilterConfig::create(std::string_view filt
   auto config = parseConfig(filterName, bytes);
   if (!config)
     return std::move(config).error();
-  std::unique_ptr<ConfigSecrets> secrets;
+  std::shared_ptr<ConfigSecrets> secrets;
   if (!config->secrets.empty()) {
     auto read = ConfigSecrets::read(*config);
     if (!read)
       return std::move(read).error();
     secrets = *std::move(read);
   }
+  const FileStamp stamp = config->watch ? lookAtFile(config->source.text) : FileStamp();
   auto script = Script::load(*config);
   if (!script)
     return std::move(script).error();
@@ -410,12 +424,13 @@ Result<std::unique_ptr<FilterConfig>> FilterConfig::create(std::string_view filt
   if (config->source.kind != Source::Kind::File)
     config->source.text = std::string();
   std::unique_ptr<FilterConfig> made(new FilterConfig{*std::move(config), *std::move(script)});
-  made->secrets = secrets.get();
-  if (secrets != nullptr)
-    made->background.push_back(std::move(secrets));
+  made->secrets = std::move(secrets);
+  made->fileStamp = stamp;
   if (host == nullptr)
     return made;
-  made->metricIds = defineMetrics(*host, filterName, made->script->metrics());
+  if (made->config.watch)
+    made->reloads = std::make_shared<Reloads>();
+  made->metricIds = defineMetrics(*host, filterName, made->script->metrics(), made->config.watch);
   const bool validated = made->script->validating();
   if (made->secrets != nullptr) {
     if (Result<void> started = made->secrets->start(*host, validated); !started)
@@ -424,24 +439,36 @@ Result<std::unique_ptr<FilterConfig>> FilterConfig::create(std::string_view filt
   if (validated)
     return made;
   if (!made->config.runtimeKeys.empty()) {
-    auto keys = std::make_unique<RuntimeKeys>(made->config.runtimeKeys);
-    keys->start(*host);
-    made->runtimeKeys = keys.get();
-    made->background.push_back(std::move(keys));
-  }
-  const std::vector<uint64_t>& intervals = made->script->jobs();
-  for (size_t i = 0; i < intervals.size(); ++i) {
-    auto job = std::make_unique<Job>(*made, i, intervals[i]);
-    job->start(*host);
-    made->background.push_back(std::move(job));
+    made->runtimeKeys = std::make_shared<RuntimeKeys>(made->config.runtimeKeys);
+    made->runtimeKeys->start(*host);
   }
   if (!made->config.clusters.empty()) {
-    auto calls = std::make_unique<KeepaliveCalls>(*made);
-    calls->start(*host);
-    made->keepalive = calls.get();
-    made->background.push_back(std::move(calls));
+    made->keepalive = std::make_shared<KeepaliveCalls>(made->config, made->metricIds);
+    made->keepalive->start(*host);
   }
+  made->startJobs(*host);
   return made;
+}
+
+Result<std::unique_ptr<FilterConfig>> FilterConfig::reload(const FilterConfig& old) {
+  auto script = Script::load(old.config);
+  if (!script)
+    return std::move(script).error();
+  std::unique_ptr<FilterConfig> made(new FilterConfig{old.config, *std::move(script)});
+  made->metricIds = old.metricIds.forDeclared(made->script->metrics());
+  made->runtimeKeys = old.runtimeKeys;
+  made->secrets = old.secrets;
+  made->keepalive = old.keepalive;
+  made->reloads = old.reloads;
+  return made;
+}
+
+void FilterConfig::startJobs(HostConfig& host) {
+  const std::vector<uint64_t>& intervals = script->jobs();
+  for (size_t i = 0; i < intervals.size(); ++i) {
+    jobs.push_back(std::make_unique<Job>(*this, i, intervals[i]));
+    jobs.back()->start(host);
+  }
 }
 
 }  // namespace fairlead

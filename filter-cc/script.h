@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "filter-cc/config.h"
+#include "filter-cc/files.h"
 #include "filter-cc/jobs.h"
 #include "filter-cc/keepalive.h"
 #include "filter-cc/metrics.h"
@@ -64,6 +65,8 @@ struct alignas(64) WorkerSlot {
   Runtime* active = nullptr;
   /** When the last Runtime was made after a fault. Thread: the worker. */
   uint64_t rebuiltNs = 0;
+  /** Whether the worker has had one. Thread: any. */
+  std::atomic<bool> used{false};
 };
 
 /** Immutable but for its slots. Thread: made on the main thread; the slots as said there. */
@@ -101,6 +104,15 @@ public:
   /** Requires: workerIndex < host::concurrency(), or it is that and there are jobs: the main thread's. */
   WorkerSlot& slot(uint32_t workerIndex) { return slots_[workerIndex]; }
 
+  /**
+   * Makes a Runtime with the settings of `config` for each worker that has one of `old`, so that no stream
+   * has to wait for it. Thread: main.
+   */
+  void prebuild(const Script& old, const Config& config);
+  /** Frees what is parked, now and from now on: no new stream will come. Thread: main. */
+  void supersede();
+  bool isSuperseded() const { return superseded_.load(std::memory_order_relaxed); }
+
   /** Rewrites the positions of an error, and of its stack, to those of the user's own files. */
   void mapPositions(Error& error) const;
   /** The same for one position. */
@@ -137,11 +149,19 @@ private:
   Limits limits_;
   uint8_t hooks_ = 0;
   bool validating_ = false;
+  std::atomic<bool> superseded_{false};
   std::unique_ptr<WorkerSlot[]> slots_;
   uint32_t slotCount_ = 0;
 };
 
-/** A config and the script it names: what an Envoy filter config holds. */
+/** What the streams of all generations of a config tell of. Thread: any. */
+struct Reloads {
+  std::atomic<uint64_t> generation{1};
+  /** That no stream has counted yet. */
+  std::atomic<uint64_t> failures{0};
+};
+
+/** A config and the script it names: what a stream runs by. */
 struct FilterConfig {
   /** Without the text of its source, unless that is a path. */
   Config config;
@@ -150,18 +170,25 @@ struct FilterConfig {
   MetricIds metricIds{};
   /** Unlike that of any other config the process has had; never 0. */
   const uint64_t id = nextId();
-  /** What goes on beside its exchanges, by the numbers of their HostJobs. Last, so that they go first. */
-  std::vector<std::unique_ptr<Background>> background{};
-  // Of them; null where the config names no keys, secrets, clusters.
-  RuntimeKeys* runtimeKeys = nullptr;
-  ConfigSecrets* secrets = nullptr;
-  KeepaliveCalls* keepalive = nullptr;
+  // What all generations share; null where the config names no keys, secrets, clusters.
+  std::shared_ptr<RuntimeKeys> runtimeKeys{};
+  std::shared_ptr<ConfigSecrets> secrets{};
+  std::shared_ptr<KeepaliveCalls> keepalive{};
+  /** Null where it does not reload. */
+  std::shared_ptr<Reloads> reloads{};
+  /** Of its file, before that was read. */
+  FileStamp fileStamp{};
+  /** What every() asked for. Last, so that they go first. Thread: main. */
+  std::vector<std::unique_ptr<Job>> jobs{};
 
   static uint64_t nextId();
   /** Parses, loads, evaluates; makes the metrics known to `host`, and starts the jobs. Thread: main. */
   static Result<std::unique_ptr<FilterConfig>> create(std::string_view filterName,
                                                       std::string_view bytes,
                                                       HostConfig* host = nullptr);
+  /** The next generation: the same config with what its file holds now. Thread: main. */
+  static Result<std::unique_ptr<FilterConfig>> reload(const FilterConfig& old);
+  void startJobs(HostConfig& host);
 };
 
 }  // namespace fairlead

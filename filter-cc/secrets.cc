@@ -3,23 +3,11 @@
 
 #include "filter-cc/secrets.h"
 
-#include <sys/stat.h>
-
 #include <utility>
 
 #include "filter-cc/errors.h"
-#include "filter-cc/files.h"
 
 namespace fairlead {
-
-ConfigSecrets::Stamp ConfigSecrets::look(const std::string& path) {
-  struct stat found {};
-  if (stat(path.c_str(), &found) < 0)
-    return {};
-  return {static_cast<uint64_t>(found.st_dev), static_cast<uint64_t>(found.st_ino),
-          static_cast<int64_t>(found.st_size), static_cast<int64_t>(found.st_mtim.tv_sec),
-          static_cast<int64_t>(found.st_mtim.tv_nsec)};
-}
 
 Result<std::unique_ptr<ConfigSecrets>> ConfigSecrets::read(const Config& config) {
   auto files = std::make_unique<ConfigSecrets>();
@@ -31,7 +19,7 @@ Result<std::unique_ptr<ConfigSecrets>> ConfigSecrets::read(const Config& config)
       secret.value = std::make_shared<const std::string>(source.text);
     if (source.kind != SecretSource::Kind::File)
       continue;
-    secret.stamp = look(source.text);
+    secret.stamp = lookAtFile(source.text);
     std::string cause;
     std::optional<std::string> content = readFile(source.text, kMaxSecretBytes, cause);
     if (!content)
@@ -66,7 +54,7 @@ void ConfigSecrets::onWake() {
       continue;
     const std::string& path = secret.source.text;
     // Before it is read: what changes meanwhile is seen next time.
-    const Stamp stamp = look(path);
+    const FileStamp stamp = lookAtFile(path);
     if (stamp == secret.stamp && secret.failure.empty())
       continue;
     std::string cause;
@@ -83,9 +71,8 @@ void ConfigSecrets::onWake() {
     secret.stamp = stamp;
     secret.failure.clear();
     auto value = std::make_shared<const std::string>(*std::move(content));
-    mutex_.lock();
+    const Lock lock(mutex_);
     secret.value.swap(value);
-    mutex_.unlock();
   }
   host_->wakeAt(host::monotonicNs() + kSecretPeriodNs);
 }
@@ -96,10 +83,8 @@ std::shared_ptr<const std::string> ConfigSecrets::get(std::string_view name) con
     return nullptr;
   if (found->second.source.kind == SecretSource::Kind::Sds)
     return std::make_shared<const std::string>(host_ == nullptr ? "" : host_->secret(found->second.id));
-  mutex_.lock();
-  std::shared_ptr<const std::string> value = found->second.value;
-  mutex_.unlock();
-  return value;
+  const Lock lock(mutex_);
+  return found->second.value;
 }
 
 }  // namespace fairlead

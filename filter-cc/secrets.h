@@ -16,6 +16,7 @@
 #include <string_view>
 
 #include "filter-cc/config.h"
+#include "filter-cc/files.h"
 #include "filter-cc/host.h"
 #include "filter-cc/shared.h"
 #include "quickjs/result.h"
@@ -44,27 +45,16 @@ public:
   void onWake() override;
 
 private:
-  /** What tells one state of a file from another. */
-  struct Stamp {
-    uint64_t device = 0;
-    uint64_t inode = 0;
-    int64_t size = 0;
-    int64_t seconds = 0;
-    int64_t nanoseconds = 0;
-    bool operator==(const Stamp&) const = default;
-  };
   struct Secret {
     SecretSource source;
     /** Of one that Envoy has. */
     size_t id = 0;
-    Stamp stamp;
+    FileStamp stamp;
     /** Why the file cannot be read now. */
     std::string failure;
     /** Under the lock. */
     std::shared_ptr<const std::string> value;
   };
-
-  static Stamp look(const std::string& path);
 
   std::string filterName_;
   std::map<std::string, Secret, std::less<>> secrets_;

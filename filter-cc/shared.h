@@ -38,6 +38,18 @@ struct Mutex {
 using Mutex = std::mutex;
 #endif
 
+/** Holds a Mutex to the end of the scope. */
+class Lock {
+public:
+  explicit Lock(Mutex& mutex) : mutex_(mutex) { mutex_.lock(); }
+  ~Lock() { mutex_.unlock(); }
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+
+private:
+  Mutex& mutex_;
+};
+
 /** A value of a script, outside of every heap. */
 struct SharedValue {
   enum class Kind : uint8_t { Number, String, Bytes, Json };

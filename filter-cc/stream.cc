@@ -760,8 +760,18 @@ void Stream::log(LogLevel level, std::string_view text, std::string_view file, u
 
 void Stream::updateMetric(size_t index, MetricKind kind, MetricChange change,
                           std::span<const std::string_view> labels, uint64_t value) {
-  if (index < config_.metricIds.own.size())
-    host_.updateMetric(kind, change, config_.metricIds.own[index], labels, value);
+  if (index >= config_.metricIds.own.size())
+    return;
+  const MetricIds::Own& own = config_.metricIds.own[index];
+  if (!own.inFamily) {
+    host_.updateMetric(kind, change, own.id, labels, value);
+    return;
+  }
+  std::string text;
+  for (size_t i = 0; i < labels.size(); ++i)
+    text.append(i == 0 ? "" : ",").append(own.inFamily->labels[i]).append("=").append(labels[i]);
+  const std::string_view inFamily[] = {own.inFamily->name, text};
+  host_.updateMetric(kind, change, own.id, inFamily, value);
 }
 
 bool Stream::count(ScriptMetric metric, uint64_t value, std::string_view label) {

@@ -14,7 +14,7 @@ const hookPrefix = 'envoy_dynamic_module_on_';
 const callbackPrefix = 'envoy_dynamic_module_callback_';
 const newestGlibc = '2.28';
 // Half a megabyte of it is cryptography.
-const sizeLimitBytes = 3328 * 1024;
+const sizeLimitBytes = 3584 * 1024;
 
 /** `GLIBC_2.17` before `GLIBC_2.4`: by number, not by letter. */
 function compareVersions(a: string, b: string): number {
@@ -87,7 +87,7 @@ describe('the release build', () => {
     expect(compareVersions(newest, newestGlibc)).toBeLessThanOrEqual(0);
   });
 
-  test('is no larger than 3.25 MiB', async () => {
+  test('is no larger than 3.5 MiB', async () => {
     const { size } = await stat(paths.soPath);
     console.log(`size of libfairlead.so: ${size} bytes (at most ${sizeLimitBytes})`);
     expect(size).toBeLessThanOrEqual(sizeLimitBytes);

@@ -268,7 +268,6 @@ describe('an unknown key (H402)', () => {
   });
 
   const later: JsonObject[] = [
-    { watch: true },
     { on_error: { breaker: { failures: 5 } } },
     { isolation: 'worker' },
     { idle_s: 5 },
@@ -276,8 +275,6 @@ describe('an unknown key (H402)', () => {
     { verify_keys: [] },
     { deny_headers: [] },
     { record: true },
-    { disabled: true },
-    { script: {} },
   ];
 
   test.each(later.map((extra) => [JSON.stringify(extra), extra] as const))(

@@ -3,7 +3,8 @@
 
 // Metrics of scripts on Envoy's admin page.
 
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { paths } from '../bundler/toolchain/paths.ts';
@@ -79,8 +80,13 @@ test('what is counted for every script is what the README lists, and each is mov
     }`;
   const filter = traffic('', source);
   const [config] = filter.filters ?? [];
-  const value = (config as { typed_config: { filter_config: { value: object } } }).typed_config.filter_config.value;
-  Object.assign(value, { limits: { shared_kb: 2 } });
+  const { value } = (config as { typed_config: { filter_config: { value: { inline?: string } } } }).typed_config.filter_config;
+  const script = value.inline ?? '';
+  delete value.inline;
+  const folder = mkdtempSync(join(tmpdir(), 'fairlead-metrics-'));
+  const file = join(folder, 'filter.js');
+  writeFileSync(file, script);
+  Object.assign(value, { file, watch: true, limits: { shared_kb: 2 } });
   await withEnvoy({ ...filter, errorsExpected: true }, async (envoy) => {
     await request(envoy, '/');
     await request(envoy, '/throw');
@@ -89,6 +95,13 @@ test('what is counted for every script is what the README lists, and each is mov
       await request(envoy, '/');
       return ((await metrics(envoy))['test_script_executions{}'] ?? 0) > 2;
     });
+    for (const [text, moved] of [['export', 'reload_failures'], [`${script}\nexport const more = 1;`, 'generation']] as const) {
+      writeFileSync(file, text);
+      await waitFor(moved, async () => {
+        await request(envoy, '/');
+        return ((await metrics(envoy))[`test_script_${moved}{}`] ?? 0) > 0;
+      });
+    }
     const held = RawSocket.connect(envoy);
     (await held).write('GET /hold HTTP/1.1\r\nhost: a\r\n\r\n');
     await waitFor('a held stream', async () => (await metrics(envoy))['test_script_held_streams{}'] === 1);
@@ -99,7 +112,7 @@ test('what is counted for every script is what the README lists, and each is mov
     expect(names).toEqual([...readme.matchAll(/^\| `<filter_name>\.script\.([\w{}]+)` \|/gm)].map(([, name]) => name).sort());
     (await held).end();
     await waitFor('its end', async () => (await metrics(envoy))['test_script_held_streams{}'] === 0);
-  });
+  }).finally(() => rmSync(folder, { recursive: true }));
 });
 
 test('streams that are held are counted as long as they wait, however they end (F088)', async () => {
