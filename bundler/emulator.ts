@@ -120,6 +120,11 @@ export interface RouteDescription {
   readonly name?: string;
   readonly virtualHost?: string;
   readonly metadata?: MetadataDescription;
+  /**
+   * What it says of the filter in its `typed_per_filter_config`: `disabled`, `config`, `script`, `limits`, `on_error`. Equal
+   * ones are one route: module variables of its own script go on.
+   */
+  readonly config?: Readonly<Record<string, MetadataValue>>;
 }
 
 /** The cluster that the route chooses. */
@@ -426,6 +431,7 @@ export class Filter {
       upstream: upstreamJson(upstream ?? {}),
       clusters: Object.fromEntries(answers),
       facts: factsJson(facts ?? {}),
+      routeConfig: facts?.route?.config,
       clientLeavesAtMs,
       clientLeavesAfterHooks,
       failingCall: failingCall && { ...calloutJson(failingCall), index: failingCall.index },

@@ -132,12 +132,12 @@ BodyRun& Stream::bodyRun(Direction direction) {
 }
 
 bool Stream::hasBodyHooks(Direction direction) const {
-  return config_.script->hasEither(chunkHook(direction), trailersHook(direction));
+  return config_->script->hasEither(chunkHook(direction), trailersHook(direction));
 }
 
 bool Stream::wantsChunks(Direction direction) const {
   const HookRun& hook = hooks_[static_cast<size_t>(direction)];
-  return config_.script->hasHook(chunkHook(direction)) && !hook.body->skipsChunks &&
+  return config_->script->hasHook(chunkHook(direction)) && !hook.body->skipsChunks &&
          !hook.body->chunksDone;
 }
 
@@ -198,7 +198,7 @@ std::shared_ptr<BodySource> Stream::openBody(const Call& call, Direction directi
   const std::optional<uint64_t> length = contentLength(host_, headersOf(direction));
   if (length && *length > bodyLimitBytes()) {
     body.tooLarge = true;
-    return refuse(ErrorCode::E_BODY_LIMIT, std::to_string(config_.config.limits.bodyKb));
+    return refuse(ErrorCode::E_BODY_LIMIT, std::to_string(config_->config.limits.bodyKb));
   }
   body.source = BodySource::open(runtime_->engine());
   // What is there already is taken when the script has returned.
@@ -273,7 +273,7 @@ void Stream::refuseBody(Direction direction, BodyPart part) {
   }
   if (!canRunScript())
     return;
-  const std::string limit = std::to_string(config_.config.limits.bodyKb);
+  const std::string limit = std::to_string(config_->config.limits.bodyKb);
   const std::string member = std::string(nameOf(direction)) + " body";
   runtime_->run(
       *this, budget(),
@@ -439,7 +439,7 @@ bool Stream::passOn(Direction direction, At at) {
       return false;
     if (hook.trailersCame && !body.trailersDone) {
       body.trailersDone = true;
-      if (config_.script->hasHook(trailersHook(direction)) &&
+      if (config_->script->hasHook(trailersHook(direction)) &&
           !callBodyHook(direction, trailersHook(direction), at))
         return false;
     }

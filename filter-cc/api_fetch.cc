@@ -329,7 +329,7 @@ bool Stream::handOver(Fetch& fetch) {
   KeepaliveCall call{fetch.cluster, {}, std::move(fetch.body), fetch.timeoutMs * kNsPerMs};
   for (const HeaderField& field : fieldsOf(fetch))
     call.headers.emplace_back(field.name, field.value);
-  const bool added = config_.keepalive != nullptr && config_.keepalive->add(std::move(call));
+  const bool added = config_->keepalive != nullptr && config_->keepalive->add(std::move(call));
   if (!added)
     tagFailure(fetch, ErrorCode::E_FETCH_KEEPALIVE_LIMIT);
   finishFetchSpan(fetch);
@@ -619,9 +619,9 @@ void Stream::redirectFetch(Fetch& fetch, uint32_t status, const std::string& loc
     return;
   }
   const std::string oldHost = fetch.host;
-  if (!aim(config_.config, fetch, *to)) {
+  if (!aim(config_->config, fetch, *to)) {
     rejectFetch(fetch, ErrorCode::E_FETCH_CLUSTER_NOT_ALLOWED, to->get_host(),
-                allowedHosts(config_.config));
+                allowedHosts(config_->config));
     return;
   }
   ++fetch.redirects;

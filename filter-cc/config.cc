@@ -14,19 +14,28 @@
 #include "filter-cc/host.h"
 #include "filter-cc/runtime_keys.h"
 #include "filter-cc/secrets.h"
+#include "filter-cc/struct_json.h"
 #include "quickjs/engine.h"
 
 namespace fairlead {
 namespace {
 
 using Kind = ConfigKey::Kind;
+using Scope = ConfigKey::Scope;
 
 constexpr ConfigKey kKeys[] = {
+    {"disabled", Kind::Flag, "Whether the filter is left out.", 0, 0, 0, nullptr, Scope::Route},
+    {"script", Kind::Section, "Another script in the place of the filter's; it declares no metrics and no jobs.", 0, 0, 0,
+     nullptr, Scope::Route},
+    {"script.inline", Kind::Inline, "As `inline`.", 0, 0, 0, nullptr, Scope::Route},
+    {"script.file", Kind::File, "As `file`; a change is not watched for.", 0, 0, 0, nullptr, Scope::Route},
+    {"script.bytecode", Kind::Bytecode, "As `bytecode`.", 0, 0, 0, nullptr, Scope::Route},
     {"inline", Kind::Inline, "The filter as JavaScript, an ES module."},
     {"file", Kind::File, "Path of a .qjb file or of JavaScript; its first bytes decide which."},
     {"bytecode", Kind::Bytecode, "A .qjb file in base64."},
     {"watch", Kind::Flag, "Whether `file` is loaded anew when it changes."},
-    {"config", Kind::Object, "What the script wants to know: configure() gets it, and ctx.config."},
+    {"config", Kind::Object, "What the script wants to know: configure() gets it, and ctx.config.", 0, 0, 0, nullptr,
+     Scope::Both},
     {"clusters", Kind::Clusters,
      "What fetch may reach: a list of cluster names, or a map from a URL's host to a cluster."},
     {"cluster_header", Kind::HeaderName,
@@ -38,11 +47,11 @@ constexpr ConfigKey kKeys[] = {
      "What ctx.secrets gives, by name: { \"file\": path }, read anew when it changes, { \"inline\": text }, or from "
      "Envoy 1.40 on { \"sds\": SdsSecretConfig }."},
     {"runtime", Kind::Names, "Keys of Envoy's runtime that ctx.runtime tells."},
-    {"limits", Kind::Section, "What the script may use."},
+    {"limits", Kind::Section, "What the script may use.", 0, 0, 0, nullptr, Scope::Both},
     {"limits.cpu_ms", Kind::Whole, "CPU time of one hook, or of what goes on after an await.", 1,
-     10'000, 20, [](Config& config) -> uint32_t& { return config.limits.cpuMs; }},
+     10'000, 20, [](Config& config) -> uint32_t& { return config.limits.cpuMs; }, Scope::Both},
     {"limits.stream_cpu_ms", Kind::Whole, "CPU time of one stream in all.", 1, 60'000, 200,
-     [](Config& config) -> uint32_t& { return config.limits.streamCpuMs; }},
+     [](Config& config) -> uint32_t& { return config.limits.streamCpuMs; }, Scope::Both},
     {"limits.load_ms", Kind::Whole, "CPU time of the top level, and of configure().", 10, 60'000,
      1'000, [](Config& config) -> uint32_t& { return config.limits.loadMs; }},
     {"limits.memory_mb", Kind::Whole, "Heap of the script on one worker.", 2, 1'024, 16,
@@ -50,25 +59,26 @@ constexpr ConfigKey kKeys[] = {
     {"limits.stack_kb", Kind::Whole, "Stack of the script.", 64, 4'096, 512,
      [](Config& config) -> uint32_t& { return config.limits.stackKb; }},
     {"limits.wait_ms", Kind::Whole, "How long a hook may keep its message waiting.", 1, 3'600'000,
-     15'000, [](Config& config) -> uint32_t& { return config.limits.waitMs; }},
+     15'000, [](Config& config) -> uint32_t& { return config.limits.waitMs; }, Scope::Both},
     {"limits.body_kb", Kind::Whole, "The largest body that a script reads as a whole.", 1, 1'048'576,
-     1'024, [](Config& config) -> uint32_t& { return config.limits.bodyKb; }},
+     1'024, [](Config& config) -> uint32_t& { return config.limits.bodyKb; }, Scope::Both},
     {"limits.fetches", Kind::Whole,
      "Calls in flight at once in one stream; ten times as many in its life.", 0, 1'024, 16,
-     [](Config& config) -> uint32_t& { return config.limits.fetches; }},
+     [](Config& config) -> uint32_t& { return config.limits.fetches; }, Scope::Both},
     {"limits.keepalives", Kind::Whole,
      "Calls with `keepalive` in flight at once, of all exchanges of the filter.", 0, 1'024, 64,
      [](Config& config) -> uint32_t& { return config.limits.keepalives; }},
     {"limits.shared_kb", Kind::Whole,
      "Size of the store `shared`, one for all filters of this name; the newest config counts.", 0,
      1'048'576, 1'024, [](Config& config) -> uint32_t& { return config.limits.sharedKb; }},
-    {"on_error", Kind::Section, "What becomes of an exchange whose script fails."},
+    {"on_error", Kind::Section, "What becomes of an exchange whose script fails.", 0, 0, 0, nullptr, Scope::Both},
     {"on_error.mode", Kind::Mode,
-     "closed: it is answered with `status`. open: it goes on as it came, without the script."},
+     "closed: it is answered with `status`. open: it goes on as it came, without the script.", 0, 0, 0, nullptr,
+     Scope::Both},
     {"on_error.status", Kind::Whole, "Answer after a fault.", 400, 599, 500,
-     [](Config& config) -> uint32_t& { return config.onError.status; }},
+     [](Config& config) -> uint32_t& { return config.onError.status; }, Scope::Both},
     {"on_error.wait_status", Kind::Whole, "Answer when a hook waited longer than wait_ms.", 400,
-     599, 504, [](Config& config) -> uint32_t& { return config.onError.waitStatus; }},
+     599, 504, [](Config& config) -> uint32_t& { return config.onError.waitStatus; }, Scope::Both},
 };
 
 // Enough for any config; a hostile one of many small values ends here and not with the process.
@@ -217,10 +227,16 @@ bool isHost(std::string_view text) {
 class Reader {
 public:
   Reader(JSContext* ctx, Config& config) : ctx_(ctx), config_(config) {}
+  /** For what a route says. */
+  Reader(JSContext* ctx, RouteOverrides& route) : ctx_(ctx), config_(route.values), route_(&route) {}
 
   Result<void> read(JSValueConst object) {
     if (auto read = readSection("", object); !read)
       return read;
+    if (route_ != nullptr) {
+      route_->hasScript = !source_.empty();
+      return {};
+    }
     if (source_.empty())
       return makeError(ErrorCode::E_CONFIG_SOURCE, {"the config names no script"});
     if (config_.watch && config_.source.kind != Source::Kind::File)
@@ -263,22 +279,29 @@ private:
     const std::string prefix = section.empty() ? "" : std::string(section) + '.';
     for (const Member& member : *found) {
       const auto known = [&](const ConfigKey& key) {
-        return key.path.starts_with(prefix) && key.path.substr(prefix.size()) == member.key;
+        return isHere(key) && key.path.starts_with(prefix) && key.path.substr(prefix.size()) == member.key;
       };
       const auto* key = std::find_if(std::begin(kKeys), std::end(kKeys), known);
       if (key == std::end(kKeys) || member.key.find('.') != std::string::npos)
         return unknownKey(prefix, member.key);
       if (auto read = readKey(*key, member.value.get()); !read)
         return read;
+      if (route_ != nullptr)
+        route_->given.push_back(key);
     }
     return {};
+  }
+
+  /** Whether it can stand in what is read. */
+  bool isHere(const ConfigKey& key) const {
+    return key.scope == Scope::Both || (key.scope == Scope::Route) == (route_ != nullptr);
   }
 
   Error unknownKey(const std::string& prefix, const std::string& name) {
     std::vector<std::string_view> names;
     std::string list;
     for (const ConfigKey& key : kKeys) {
-      if (!key.path.starts_with(prefix))
+      if (!isHere(key) || !key.path.starts_with(prefix))
         continue;
       const std::string_view known = key.path.substr(prefix.size());
       if (known.find('.') != std::string_view::npos)
@@ -352,7 +375,7 @@ private:
     case Kind::Whole:
       return readWhole(key, value);
     case Kind::Flag:
-      config_.watch = JS_VALUE_GET_BOOL(value);
+      (route_ != nullptr ? route_->disabled : config_.watch) = JS_VALUE_GET_BOOL(value);
       return {};
     }
     return {};
@@ -360,8 +383,9 @@ private:
 
   Result<void> readSource(const ConfigKey& key, Source::Kind kind, JSValueConst value) {
     if (!source_.empty()) {
-      const std::string cause = "both " + std::string(source_) + " and " + std::string(key.path) +
-                                " are there";
+      // Envoy does not keep the order of keys.
+      const auto [first, second] = std::minmax(source_, key.path);
+      const std::string cause = "both " + std::string(first) + " and " + std::string(second) + " are there";
       return makeError(ErrorCode::E_CONFIG_SOURCE, {cause});
     }
     source_ = key.path;
@@ -419,7 +443,7 @@ private:
     const js::Utf8 text(ctx_, json.get());
     if (json.isException() || !text)
       return takeEngineError(ctx_);
-    config_.configJson = text.view();
+    (route_ != nullptr ? config_.configPatch : config_.configJson) = text.view();
     return {};
   }
 
@@ -599,6 +623,7 @@ private:
 
   JSContext* const ctx_;
   Config& config_;
+  RouteOverrides* route_ = nullptr;
   /** The key that named the script. */
   std::string_view source_;
 };
@@ -607,13 +632,10 @@ private:
 
 std::span<const ConfigKey> configKeys() { return kKeys; }
 
-Result<Config> parseConfig(std::string_view filterName, std::string_view bytes) {
-  if (const auto at = findInvalidUtf8(bytes))
-    return jsonError("byte " + std::to_string(*at + 1) + " is not UTF-8");
-  const size_t begin = bytes.find_first_not_of(" \t\r\n");
-  if (begin == std::string_view::npos)
-    return makeError(ErrorCode::E_CONFIG_SOURCE, {"the config is empty"});
+namespace {
 
+/** A config in which nothing is given. */
+Config emptyConfig(std::string_view filterName) {
   Config config;
   config.filterName = filterName;
   config.configJson = "{}";
@@ -621,7 +643,12 @@ Result<Config> parseConfig(std::string_view filterName, std::string_view bytes) 
     if (key.field != nullptr)
       key.field(config) = key.fallback;
   }
+  return config;
+}
 
+/** Calls `read` with an engine's context and the object that the bytes are; `notJson` with what else they are. */
+template <class Read, class NotJson>
+Result<void> readJson(std::string_view bytes, Read&& read, NotJson&& notJson) {
   const auto runtime = js::Runtime::create();
   const auto context =
       runtime == nullptr ? nullptr : js::Context::create(*runtime, js::Context::Kind::Filter);
@@ -630,21 +657,74 @@ Result<Config> parseConfig(std::string_view filterName, std::string_view bytes) 
   runtime->setMemoryLimit(kMaxHeapBytes);
   JSContext* ctx = context->raw();
   const js::Entry entry(*runtime, {UINT64_MAX, UINT64_MAX}, 0);
-
   auto json = js::parseJson(ctx, bytes, "config");
-  if (!json) {
-    if (bytes[begin] != '{') {
-      config.source = {Source::Kind::Inline, std::string(bytes)};
-      return config;
-    }
-    return jsonError(json.error());
-  }
+  if (!json)
+    return notJson(jsonError(json.error()));
   if (!json->isObject() || JS_IsArray(json->get()))
     return jsonError("it is " + describe(ctx, json->get()));
-  Reader reader(ctx, config);
-  if (auto read = reader.read(json->get()); !read)
-    return std::move(read).error();
+  return read(ctx, json->get());
+}
+
+}  // namespace
+
+Result<Config> parseConfig(std::string_view filterName, std::string_view bytes) {
+  if (const auto at = findInvalidUtf8(bytes))
+    return jsonError("byte " + std::to_string(*at + 1) + " is not UTF-8");
+  const size_t begin = bytes.find_first_not_of(" \t\r\n");
+  if (begin == std::string_view::npos)
+    return makeError(ErrorCode::E_CONFIG_SOURCE, {"the config is empty"});
+  Config config = emptyConfig(filterName);
+  const auto read = readJson(
+      bytes, [&](JSContext* ctx, JSValueConst json) { return Reader(ctx, config).read(json); },
+      [&](Error error) -> Result<void> {
+        if (bytes[begin] == '{')
+          return error;
+        config.source = {Source::Kind::Inline, std::string(bytes)};
+        return {};
+      });
+  if (!read)
+    return read.error();
   return config;
+}
+
+Result<RouteOverrides> parseRouteConfig(std::string_view filterName, std::string_view bytes) {
+  RouteOverrides route;
+  route.values = emptyConfig(filterName);
+  // Envoy 1.38 hands a Struct over as it came.
+  const std::optional<std::string> decoded = structToJson(bytes);
+  if (decoded)
+    bytes = *decoded;
+  if (const auto at = findInvalidUtf8(bytes))
+    return jsonError("byte " + std::to_string(*at + 1) + " is not UTF-8");
+  if (bytes.find_first_not_of(" \t\r\n") == std::string_view::npos)
+    return route;
+  const auto read = readJson(
+      bytes, [&](JSContext* ctx, JSValueConst json) { return Reader(ctx, route).read(json); },
+      [](Error error) -> Result<void> { return error; });
+  if (!read)
+    return read.error();
+  // As in the table: Envoy does not keep the order of keys.
+  std::sort(route.given.begin(), route.given.end());
+  return route;
+}
+
+std::string RouteOverrides::layOver(Config& filter) const {
+  std::string above;
+  Config own = values;
+  for (const ConfigKey* key : given) {
+    if (key->kind == Kind::Mode)
+      filter.onError.mode = values.onError.mode;
+    if (key->field == nullptr)
+      continue;
+    uint32_t& limit = key->field(filter);
+    const uint32_t wanted = key->field(own);
+    if (!key->path.starts_with("limits.") || wanted <= limit)
+      limit = wanted;
+    else
+      above.append(above.empty() ? "" : ", ").append(key->path);
+  }
+  filter.configPatch = values.configPatch;
+  return above;
 }
 
 std::optional<size_t> findInvalidUtf8(std::string_view text) {

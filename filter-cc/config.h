@@ -68,6 +68,8 @@ struct Config {
   bool watch = false;
   /** The `config` object as JSON text; `{}` when there is none. */
   std::string configJson;
+  /** What a route lays over it, a JSON merge patch (RFC 7396); empty: nothing. */
+  std::string configPatch;
   /** Host that a script names in fetch, in lower case → Envoy's cluster. */
   std::map<std::string, std::string, std::less<>> clusters;
   /** The request header by which routes choose the cluster; empty: none. In lower case. */
@@ -83,6 +85,8 @@ struct Config {
 
 /** A key that a config may have: what reads it, and what its documentation is made from. */
 struct ConfigKey {
+  /** Where it can stand. */
+  enum class Scope : uint8_t { Filter, Route, Both };
   enum class Kind : uint8_t { Inline, File, Bytecode, Flag, Object, Clusters, HeaderName, Names, Secrets, Section, Whole, Mode };
 
   /** `limits.cpu_ms`; the part before the dot is a key of kind Section. */
@@ -95,6 +99,7 @@ struct ConfigKey {
   uint32_t fallback = 0;
   /** Where a Whole is kept. */
   uint32_t& (*field)(Config&) = nullptr;
+  Scope scope = Scope::Filter;
 };
 
 /** All keys, in the order in which people should read about them. */
@@ -106,6 +111,24 @@ std::span<const ConfigKey> configKeys();
  * E_CONFIG_VALUE, E_CONFIG_SOURCE. The message names the path of the key (`limits.cpu_ms`).
  */
 Result<Config> parseConfig(std::string_view filterName, std::string_view bytes);
+
+/** What a route says of a filter. */
+struct RouteOverrides {
+  /** The filter is left out. */
+  bool disabled = false;
+  /** `values` has a source. */
+  bool hasScript = false;
+  /** `values.configPatch` is the `config`. */
+  Config values;
+  /** The other keys of `values` that are given. */
+  std::vector<const ConfigKey*> given;
+
+  /** Puts what is given into a filter's config. Limits above the filter's stay as they are; names them. */
+  std::string layOver(Config& filter) const;
+};
+
+/** As parseConfig, for what a route may say. Empty bytes say nothing. */
+Result<RouteOverrides> parseRouteConfig(std::string_view filterName, std::string_view bytes);
 
 /** Where the first byte is that is not UTF-8; nothing when all are. */
 std::optional<size_t> findInvalidUtf8(std::string_view text);

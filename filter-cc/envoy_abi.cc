@@ -10,6 +10,7 @@
 #include "filter-cc/envoy_abi.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <ctime>
 
@@ -26,6 +27,7 @@
 #include "filter-cc/host.h"
 #include "filter-cc/keeper.h"
 #include "filter-cc/reload.h"
+#include "filter-cc/route.h"
 #include "filter-cc/stream.h"
 
 namespace fairlead {
@@ -64,21 +66,34 @@ std::vector<ModuleBuffer> toModule(std::span<const std::string_view> texts) {
   return buffers;
 }
 
-/** Configs that can be called: Envoy may name one that is gone when it ends its calls. Thread: any. */
+/** Configs of ours. Thread: any. */
 class KnownConfigs {
 public:
+  /** Of filters: Envoy may name one that is gone when it ends its calls. */
   static KnownConfigs& instance() {
+    static auto& configs = *new KnownConfigs();
+    return configs;
+  }
+  /** Of routes: another module's can stand under our filter's name. */
+  static KnownConfigs& ofRoutes() {
     static auto& configs = *new KnownConfigs();
     return configs;
   }
   void add(const void* config) {
     const std::lock_guard lock(mutex_);
     configs_.insert(config);
+    ++changes_;
+    none_ = false;
   }
   void remove(const void* config) {
     const std::lock_guard lock(mutex_);
     configs_.erase(config);
+    ++changes_;
+    none_ = configs_.empty();
   }
+  bool none() const { return none_.load(std::memory_order_relaxed); }
+  /** Different after each change. */
+  uint64_t changes() const { return changes_.load(std::memory_order_acquire); }
   bool has(const void* config) {
     const std::lock_guard lock(mutex_);
     return configs_.contains(config);
@@ -87,6 +102,8 @@ public:
 private:
   std::mutex mutex_;
   std::set<const void*> configs_;
+  std::atomic<uint64_t> changes_{0};
+  std::atomic<bool> none_{true};
 };
 
 using MetricUpdate = int(void* envoy, size_t id, ModuleBuffer* labels, size_t count, uint64_t value);
@@ -579,6 +596,23 @@ public:
   }
   bool failedClosed() const { return failedClosed_; }
 
+  const FilterConfig* routeConfig(const FilterConfig& filter) override {
+    KnownConfigs& known = KnownConfigs::ofRoutes();
+    if (known.none() || envoy_ == nullptr)
+      return nullptr;
+    const uint64_t changes = known.changes();
+    const void* found = envoy_dynamic_module_callback_get_most_specific_route_config(envoy_);
+    // What was known a moment ago needs no lock.
+    static thread_local const void* last = nullptr;
+    static thread_local uint64_t lastChanges = 0;
+    if (found == nullptr || ((found != last || changes != lastChanges) && !known.has(found)))
+      return nullptr;
+    last = found;
+    lastChanges = changes;
+    routeConfig_ = static_cast<const RouteConfig*>(found)->over(filter);
+    return routeConfig_.get();
+  }
+
   std::optional<HeaderLookup> header(HeaderMap map, std::string_view name, size_t index) override {
     EnvoyBuffer value{nullptr, 0};
     size_t count = 0;
@@ -998,6 +1032,7 @@ private:
   void* envoy_;
   const uint32_t workerIndex_;
   const LiveConfig::Ref config_;
+  std::shared_ptr<const FilterConfig> routeConfig_;
   bool answered_ = false;
   bool failedClosed_ = false;
   void* scheduler_ = nullptr;
@@ -1092,6 +1127,12 @@ std::vector<std::string_view> toViews(const EnvoyBuffer* pieces, size_t count) {
   return views;
 }
 
+/** Why a config is not taken. */
+void logRefusal(std::string_view name, const Error& error) {
+  host::log(LogLevel::Critical, "fairlead: " + std::string(name) + ": " + formatError(error), error.file,
+            error.line);
+}
+
 /** The end of a stream, however it came. */
 void endStream(const char* hook, EnvoyStream& host) noexcept {
   barrier(hook, [&] { host.stream().onComplete(); });
@@ -1183,10 +1224,7 @@ FAIRLEAD_EXPORT const void* envoy_dynamic_module_on_http_filter_config_new(void*
           KnownConfigs::instance().add(made.get());
           return made.release();
         }
-        const Error& error = loaded.error();
-        host::log(LogLevel::Critical,
-                  "fairlead: " + std::string(toView(name)) + ": " + formatError(error), error.file,
-                  error.line);
+        logRefusal(toView(name), loaded.error());
         return nullptr;
       },
       []() -> const void* { return nullptr; });
@@ -1245,6 +1283,29 @@ FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_config_http_stream_rese
     void*, const void* config, uint64_t stream_id, int) {
   onJobs("http_filter_config_http_stream_reset", config,
          [&](Background& job) { job.onCalloutReset(stream_id); });
+}
+
+FAIRLEAD_EXPORT const void* envoy_dynamic_module_on_http_filter_per_route_config_new(EnvoyBuffer name,
+                                                                                     EnvoyBuffer config) {
+  return barrier(
+      "http_filter_per_route_config_new",
+      [&]() -> const void* {
+        auto made = RouteConfig::create(toView(name), toView(config));
+        if (made) {
+          KnownConfigs::ofRoutes().add(made->get());
+          return made->release();
+        }
+        logRefusal(toView(name), made.error());
+        return nullptr;
+      },
+      []() -> const void* { return nullptr; });
+}
+
+FAIRLEAD_EXPORT void envoy_dynamic_module_on_http_filter_per_route_config_destroy(const void* config) {
+  barrier("http_filter_per_route_config_destroy", [&] {
+    KnownConfigs::ofRoutes().remove(config);
+    delete static_cast<const RouteConfig*>(config);
+  });
 }
 
 FAIRLEAD_EXPORT const void* envoy_dynamic_module_on_http_filter_new(const void* config,

@@ -185,6 +185,10 @@ bool envoy_dynamic_module_callback_http_stream_send_data(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter, uint64_t stream_id,
     envoy_dynamic_module_type_module_buffer data, bool end_stream);
 
+/** Null when no route, virtual host or weighted cluster has one for the filter. */
+const void* envoy_dynamic_module_callback_get_most_specific_route_config(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+
 // Without a stream, for the jobs of a config; on the main thread.
 envoy_dynamic_module_type_http_filter_config_scheduler_module_ptr
 envoy_dynamic_module_callback_http_filter_config_scheduler_new(

@@ -26,6 +26,8 @@
 
 namespace fairlead {
 
+struct FilterConfig;
+
 /** Levels of the proxy's log, in its own order. */
 enum class LogLevel : uint8_t { Trace, Debug, Info, Warn, Error, Critical, Off };
 
@@ -281,6 +283,12 @@ using Timing = std::array<std::optional<int64_t>, static_cast<size_t>(TimePoint:
 class HostStream {
 public:
   virtual ~HostStream() = default;
+
+  /**
+   * What the route says of the filter, laid over `filter`; null when it says nothing. Valid until: the exchange
+   * goes. Requires: headers are here.
+   */
+  virtual const FilterConfig* routeConfig(const FilterConfig& /*filter*/) { return nullptr; }
 
   /** Value number `index` under `name`; nothing when the map or the name is absent. */
   virtual std::optional<HeaderLookup> header(HeaderMap map, std::string_view name,

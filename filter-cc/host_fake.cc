@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "filter-cc/route.h"
 #include "filter-cc/stream.h"
 
 #ifdef __has_feature
@@ -283,6 +284,13 @@ public:
   Stream& stream() { return stream_; }
   /** Envoy destroys the filter: from now on there is nobody to call. */
   void forget() { exchange_ = nullptr; }
+
+  const FilterConfig* routeConfig(const FilterConfig& filter) override {
+    if (exchange_ == nullptr || exchange_->options_.route == nullptr)
+      return nullptr;
+    routeConfig_ = exchange_->options_.route->over(filter);
+    return routeConfig_.get();
+  }
 
   std::optional<HeaderLookup> header(HeaderMap map, std::string_view name, size_t index) override {
     Exchange* exchange = enter(HostCall::Header, "header");
@@ -665,6 +673,7 @@ private:
 
   FakeEnvoy& envoy_;
   Exchange* exchange_;
+  std::shared_ptr<const FilterConfig> routeConfig_;
   Stream stream_;
 };
 

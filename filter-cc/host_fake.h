@@ -38,6 +38,7 @@ namespace fairlead {
 
 class Exchange;
 class FakeStream;
+class RouteConfig;
 class Stream;
 
 /** The releases of Envoy whose rules differ. */
@@ -406,6 +407,8 @@ struct ExchangeOptions {
   ExchangeFacts facts = {};
   /** The filter is in a cluster's chain: there is no client to begin a response to. */
   bool inCluster = false;
+  /** What the route says of the filter; null: nothing. */
+  const RouteConfig* route = nullptr;
 };
 
 /**

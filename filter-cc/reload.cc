@@ -20,6 +20,8 @@ Result<std::unique_ptr<LiveConfig>> LiveConfig::create(std::string_view filterNa
 
 LiveConfig::LiveConfig(std::unique_ptr<FilterConfig> first, HostConfig& host)
     : host_(host), generation_(std::move(first)), newest_(generation_.get()) {
+  generation_->life = std::make_shared<char>();
+  generation_->script->claim();
   const Config& config = generation_->config;
   if (!config.watch || generation_->script->validating())
     return;
@@ -36,6 +38,7 @@ LiveConfig::~LiveConfig() {
   job_.reset();
   for (uint32_t i = 0; i < slotCount_; ++i)
     drop(slots_[i].held);
+  generation_->script->release();
 }
 
 void LiveConfig::renew(Slot& slot) {
@@ -81,6 +84,8 @@ void LiveConfig::reload() {
 }
 
 void LiveConfig::publish(std::shared_ptr<FilterConfig> next) {
+  next->life = std::make_shared<char>();
+  next->script->claim();
   next->script->prebuild(*generation_->script, next->config);
   const std::shared_ptr<FilterConfig> old = generation_;
   {
@@ -92,9 +97,7 @@ void LiveConfig::publish(std::shared_ptr<FilterConfig> next) {
     job->stop();
   old->jobs.clear();
   generation_->startJobs(host_);
-  // Other configs may have it too.
-  if (old->script.use_count() == 1)
-    old->script->supersede();
+  old->script->release();
   const uint64_t number = ++generation_->reloads->generation;
   (void)updateMetric(ScriptMetric::Generation, number);
   host::log(LogLevel::Info,

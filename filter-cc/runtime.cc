@@ -269,6 +269,52 @@ bool isPlainObject(JSContext* ctx, JSValueConst value) {
   return prototype.isNull() || JS_IsStrictEqual(ctx, prototype.get(), expected.get());
 }
 
+/** Puts a JSON merge patch (RFC 7396) into an object: objects member by member, null deletes, the rest replaces. */
+bool mergePatch(JSContext* ctx, JSValueConst target, JSValueConst patch) {
+  struct Pair {
+    js::Value target;
+    js::Value patch;
+  };
+  std::vector<Pair> open;
+  open.push_back({js::Value::dup(ctx, target), js::Value::dup(ctx, patch)});
+  const auto isMap = [](const js::Value& value) { return value.isObject() && !JS_IsArray(value.get()); };
+  while (!open.empty()) {
+    const Pair pair = std::move(open.back());
+    open.pop_back();
+    JSPropertyEnum* names = nullptr;
+    uint32_t count = 0;
+    if (JS_GetOwnPropertyNames(ctx, &names, &count, pair.patch.get(), JS_GPN_STRING_MASK) < 0)
+      return false;
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < count; ++i) {
+      js::Value value(ctx, JS_GetProperty(ctx, pair.patch.get(), names[i].atom));
+      ok = !value.isException();
+      if (ok && JS_IsNull(value.get())) {
+        ok = JS_DeleteProperty(ctx, pair.target.get(), names[i].atom, 0) >= 0;
+        continue;
+      }
+      if (ok && isMap(value)) {
+        // Not an inherited one.
+        const int has = JS_GetOwnProperty(ctx, nullptr, pair.target.get(), names[i].atom);
+        js::Value old = has > 0 ? js::Value(ctx, JS_GetProperty(ctx, pair.target.get(), names[i].atom)) : js::Value();
+        const bool merges = isMap(old);
+        js::Value merged = merges ? std::move(old) : js::Value(ctx, JS_NewObject(ctx));
+        ok = has >= 0 && !merged.isException();
+        if (ok)
+          open.push_back({js::Value::dup(ctx, merged.get()), std::move(value)});
+        if (merges)
+          continue;
+        value = std::move(merged);
+      }
+      ok = ok && JS_DefinePropertyValue(ctx, pair.target.get(), names[i].atom, value.release(), JS_PROP_C_W_E) >= 0;
+    }
+    JS_FreePropertyEnum(ctx, names, count);
+    if (!ok)
+      return false;
+  }
+  return true;
+}
+
 /** Freezes a JSON value and all that it holds. */
 bool deepFreeze(JSContext* ctx, JSValueConst root) {
   std::vector<js::Value> open;
@@ -456,7 +502,11 @@ uint8_t Runtime::hookMask() const {
 }
 
 Result<const Runtime::Settings*> Runtime::settings(const Config& config) {
-  const auto known = settings_.find(config.configJson);
+  // JSON text has no NUL.
+  const bool isPatched = !config.configPatch.empty();
+  const std::string patched = isPatched ? config.configJson + '\0' + config.configPatch : "";
+  const std::string& key = isPatched ? patched : config.configJson;
+  const auto known = settings_.find(key);
   if (known != settings_.end())
     return &known->second;
   JSContext* ctx = this->ctx();
@@ -468,6 +518,13 @@ Result<const Runtime::Settings*> Runtime::settings(const Config& config) {
   js::Fault fault = js::Fault::None;
   {
     js::Entry entry(*engine_, loadBudget(), 0);
+    if (isPatched) {
+      Result<js::Value> patch = js::parseJson(ctx, config.configPatch, "config");
+      if (!patch)
+        return std::move(patch).error();
+      if (!mergePatch(ctx, made.config.get(), patch->get()))
+        return js::takeException(ctx, fault);
+    }
     if (!deepFreeze(ctx, made.config.get()))
       return js::takeException(ctx, fault);
     if (JS_IsFunction(ctx, hook(Hook::Configure))) {
@@ -518,7 +575,7 @@ Result<const Runtime::Settings*> Runtime::settings(const Config& config) {
         return std::move(*failure);
     }
   }
-  return &settings_.emplace(config.configJson, std::move(made)).first->second;
+  return &settings_.emplace(key, std::move(made)).first->second;
 }
 
 Result<const Runtime::Settings*> Runtime::settings(const FilterConfig& config) {

@@ -153,13 +153,6 @@ template <class Visit> std::string rewriteStack(std::string_view stack, Visit&& 
 
 // --- Code ---
 
-/** A script before anything of it has run. */
-struct Code {
-  std::vector<uint8_t> bytecode;
-  std::string moduleName;
-  std::string sourceMap;
-};
-
 std::span<const uint8_t> bytesOf(std::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
@@ -199,14 +192,23 @@ Error loadError(Error error) {
   return error;
 }
 
-Result<Code> compileSource(std::string_view source, const std::string& moduleName) {
+std::shared_ptr<const Code> makeCode(std::vector<uint8_t> bytecode, std::string moduleName,
+                                     std::string sourceMap) {
+  const std::string names = std::to_string(moduleName.size()) + ':' + moduleName + sourceMap;
+  const auto hash = sha256({bytesOf(names), bytecode});
+  auto map = sourceMap.empty() ? nullptr : std::make_unique<SourceMap>(std::move(sourceMap));
+  return std::make_shared<const Code>(
+      Code{std::move(bytecode), std::move(moduleName), std::move(map), {hash.begin(), hash.end()}});
+}
+
+Result<std::shared_ptr<const Code>> compileSource(std::string_view source, const std::string& moduleName) {
   auto bytecode = js::compile(source, moduleName, importableModules());
   if (!bytecode)
     return compileError(std::move(bytecode).error());
-  return Code{*std::move(bytecode), moduleName, {}};
+  return makeCode(*std::move(bytecode), moduleName, {});
 }
 
-Result<Code> readContainer(std::string_view bytes) {
+Result<std::shared_ptr<const Code>> readContainer(std::string_view bytes) {
   const auto view = parseBytecode(bytesOf(bytes), kContractVersion);
   if (!view)
     return view.error();
@@ -214,12 +216,11 @@ Result<Code> readContainer(std::string_view bytes) {
   if (!manifest)
     return manifest.error();
   // The bundler compiles a filter under this name.
-  return Code{{view->bytecode.begin(), view->bytecode.end()},
-              manifest->name + ".js",
-              std::string(view->sourceMap.value_or(""))};
+  return makeCode({view->bytecode.begin(), view->bytecode.end()}, manifest->name + ".js",
+                  std::string(view->sourceMap.value_or("")));
 }
 
-Result<Code> readCode(const Source& source) {
+Result<std::shared_ptr<const Code>> readCode(const Source& source) {
   if (source.kind == Source::Kind::Inline)
     return compileSource(source.text, "inline");
   if (source.kind == Source::Kind::Bytecode)
@@ -239,11 +240,29 @@ Result<Code> readCode(const Source& source) {
 
 // --- Scripts that are alive ---
 
-// Never destroyed: at process exit nothing of ours is.
-auto& registry() {
-  static auto& scripts = *new std::map<std::string, std::weak_ptr<Script>>();
-  return scripts;
-}
+/** By identity. Thread: any. */
+class Registry {
+public:
+  static Registry& instance() {
+    // Never destroyed: at process exit nothing of ours is.
+    static auto& registry = *new Registry();
+    return registry;
+  }
+  std::shared_ptr<Script> find(const std::string& identity) {
+    const Lock lock(mutex_);
+    std::erase_if(scripts_, [](const auto& entry) { return entry.second.expired(); });
+    const auto known = scripts_.find(identity);
+    return known == scripts_.end() ? nullptr : known->second.lock();
+  }
+  void add(std::string identity, const std::shared_ptr<Script>& script) {
+    const Lock lock(mutex_);
+    scripts_.insert_or_assign(std::move(identity), script);
+  }
+
+private:
+  Mutex mutex_;
+  std::map<std::string, std::weak_ptr<Script>> scripts_;
+};
 
 /** What sets a Script apart: its code, the engine, and whatever a Runtime is made by. */
 std::string identityOf(const Config& config, const Code& code) {
@@ -260,9 +279,8 @@ std::string identityOf(const Config& config, const Code& code) {
     add(host);
     add(cluster);
   }
-  add(code.moduleName);
-  add(code.sourceMap);
-  const auto hash = sha256({bytesOf(text), code.bytecode});
+  add(code.hash);
+  const auto hash = sha256({bytesOf(text)});
   return {hash.begin(), hash.end()};
 }
 
@@ -295,38 +313,30 @@ std::vector<js::HostModule> importableModules() {
   return {std::move(module)};
 }
 
-Result<std::shared_ptr<Script>> Script::load(const Config& config) {
+Result<std::shared_ptr<Script>> Script::load(const Config& config, Configure configure) {
   auto code = readCode(config.source);
   if (!code)
     return std::move(code).error();
 
-  auto& scripts = registry();
-  std::erase_if(scripts, [](const auto& entry) { return entry.second.expired(); });
-  std::string identity = identityOf(config, *code);
-  const auto known = scripts.find(identity);
-  if (known != scripts.end()) {
-    if (auto alive = known->second.lock()) {
-      // Its top level has run before; only configure() can still refuse.
-      if (alive->hasHook(Hook::Configure)) {
-        if (auto evaluated = alive->evaluate(config); !evaluated)
-          return std::move(evaluated).error();
-      }
-      alive->shared_->setLimit(size_t{config.limits.sharedKb} * 1024);
-      alive->superseded_ = false;
-      return alive;
+  Registry& registry = Registry::instance();
+  std::string identity = identityOf(config, **code);
+  if (auto alive = registry.find(identity)) {
+    // Its top level has run before; only configure() can still refuse.
+    if (configure == Configure::Now && alive->hasHook(Hook::Configure)) {
+      if (auto evaluated = alive->evaluate(config, configure); !evaluated)
+        return std::move(evaluated).error();
     }
+    alive->shared_->setLimit(size_t{config.limits.sharedKb} * 1024);
+    return alive;
   }
 
   std::shared_ptr<Script> script(new Script());
   script->filterName_ = config.filterName;
-  script->bytecode_ = std::move(code->bytecode);
+  script->code_ = *std::move(code);
   script->limits_ = config.limits;
   script->validating_ = host::validating();
-  script->moduleName_ = std::move(code->moduleName);
-  if (!code->sourceMap.empty())
-    script->sourceMap_ = std::make_unique<SourceMap>(std::move(code->sourceMap));
   script->shared_ = SharedStore::of(config.filterName);
-  auto world = script->evaluate(config);
+  auto world = script->evaluate(config, configure);
   if (!world)
     return std::move(world).error();
   auto names = MetricNames::of(config.filterName);
@@ -336,12 +346,40 @@ Result<std::shared_ptr<Script>> Script::load(const Config& config) {
   script->metrics_ = std::move(world->metrics);
   script->jobs_ = std::move(world->jobs);
   // One more for the main thread, which runs the jobs.
-  script->slotCount_ = std::max(host::concurrency(), 1U) + (script->jobs_.empty() ? 0 : 1);
-  script->slots_ = std::make_unique<WorkerSlot[]>(script->slotCount_);
+  script->makeSlots(std::max(host::concurrency(), 1U) + (script->jobs_.empty() ? 0 : 1));
   script->metricNames_ = std::move(names);
   script->shared_->setLimit(size_t{config.limits.sharedKb} * 1024);
-  scripts.insert_or_assign(std::move(identity), script);
+  registry.add(std::move(identity), script);
   return script;
+}
+
+std::shared_ptr<Script> Script::adapted(const Script& loaded, const Script& filter, const Config& config) {
+  Registry& registry = Registry::instance();
+  std::string identity = identityOf(config, *loaded.code_);
+  if (auto alive = registry.find(identity))
+    return alive;
+  std::shared_ptr<Script> script(new Script());
+  script->filterName_ = config.filterName;
+  script->code_ = loaded.code_;
+  script->limits_ = config.limits;
+  script->validating_ = loaded.validating_;
+  script->shared_ = filter.shared_;
+  script->metricNames_ = filter.metricNames_;
+  script->hooks_ = loaded.hooks_;
+  script->makeSlots(filter.slotCount_);
+  registry.add(std::move(identity), script);
+  return script;
+}
+
+std::shared_ptr<Script> Script::none() {
+  // Never destroyed: at process exit nothing of ours is.
+  static const auto& none = *new std::shared_ptr<Script>(new Script());
+  return none;
+}
+
+void Script::makeSlots(uint32_t count) {
+  slotCount_ = count;
+  slots_ = std::make_unique<WorkerSlot[]>(count);
 }
 
 Script::~Script() {
@@ -356,18 +394,25 @@ void Script::prebuild(const Script& old, const Config& config) {
   }
 }
 
-void Script::supersede() {
+void Script::claim() {
+  ++claims_;
+  superseded_ = false;
+}
+
+void Script::release() {
+  if (--claims_ != 0)
+    return;
   superseded_ = true;
   for (uint32_t i = 0; i < slotCount_; ++i)
     delete slots_[i].parked.exchange(nullptr);
 }
 
-Result<Script::World> Script::evaluate(const Config& config) const {
+Result<Script::World> Script::evaluate(const Config& config, Configure configure) const {
   const auto refused = [this](Error error) {
     mapPositions(error);
     // What concerns the module as a whole is said of its begin.
     if (error.file.empty()) {
-      error.file = moduleName_;
+      error.file = code_->moduleName;
       error.line = error.column = 1;
     }
     return error;
@@ -375,8 +420,10 @@ Result<Script::World> Script::evaluate(const Config& config) const {
   auto runtime = Runtime::create(*this);
   if (!runtime)
     return refused(loadError(std::move(runtime).error()));
-  if (auto settings = (*runtime)->settings(config); !settings)
-    return refused(std::move(settings).error());
+  if (configure == Configure::Now) {
+    if (auto settings = (*runtime)->settings(config); !settings)
+      return refused(std::move(settings).error());
+  }
   World world{(*runtime)->hookMask(), std::move((*runtime)->metrics()), {}};
   for (const Runtime::JobFunction& job : (*runtime)->jobs())
     world.jobs.push_back(job.intervalNs);
@@ -385,7 +432,7 @@ Result<Script::World> Script::evaluate(const Config& config) const {
 
 void Script::mapPositions(Error& error) const {
   mapPosition(error.file, error.line, error.column);
-  if (sourceMap_ == nullptr)
+  if (code_ == nullptr || code_->sourceMap == nullptr)
     return;
   error.stack = rewriteStack(error.stack, [this](Place& place) {
     mapPosition(place.file, place.line, place.column);
@@ -394,8 +441,8 @@ void Script::mapPositions(Error& error) const {
 
 void Script::mapPosition(std::string& file, uint32_t& line, uint32_t& column) const {
   // What has been mapped already, and what is not of the bundle, has another name.
-  if (sourceMap_ != nullptr && file == moduleName_)
-    sourceMap_->map(file, line, column);
+  if (code_ != nullptr && code_->sourceMap != nullptr && file == code_->moduleName)
+    code_->sourceMap->map(file, line, column);
 }
 
 uint64_t FilterConfig::nextId() {

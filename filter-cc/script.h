@@ -69,6 +69,17 @@ struct alignas(64) WorkerSlot {
   std::atomic<bool> used{false};
 };
 
+/** A script before anything of it has run. */
+struct Code {
+  std::vector<uint8_t> bytecode;
+  /** What the engine calls the module; its source map speaks of that file. */
+  std::string moduleName;
+  /** Null where there is none. */
+  std::unique_ptr<SourceMap> sourceMap;
+  /** Of all three. */
+  std::string hash;
+};
+
 /** Immutable but for its slots. Thread: made on the main thread; the slots as said there. */
 class Script {
 public:
@@ -79,7 +90,15 @@ public:
    * Thread: main. Codes: E_CONFIG_FILE, E_SCRIPT_…, E_CONFIGURE_THROW, E_TOP_LEVEL_PENDING,
    * E_LOAD_LIMIT, and those of the bytecode container. Positions are those of the user's files.
    */
-  static Result<std::shared_ptr<Script>> load(const Config& config);
+  enum class Configure : uint8_t { Now, Later };
+  static Result<std::shared_ptr<Script>> load(const Config& config, Configure configure = Configure::Now);
+  /**
+   * What `loaded` is, with the capabilities and limits of `config`, whose filter has `filter`: what a route's own
+   * script runs as. Thread: any.
+   */
+  static std::shared_ptr<Script> adapted(const Script& loaded, const Script& filter, const Config& config);
+  /** One without hooks. Thread: any. */
+  static std::shared_ptr<Script> none();
 
   Script(const Script&) = delete;
   Script& operator=(const Script&) = delete;
@@ -87,7 +106,7 @@ public:
   ~Script();
 
   const std::string& filterName() const { return filterName_; }
-  const std::vector<uint8_t>& bytecode() const { return bytecode_; }
+  const std::vector<uint8_t>& bytecode() const { return code_->bytecode; }
   /** What its top level declares. */
   const std::vector<MetricShape>& metrics() const { return metrics_; }
   /** Whether the top level has been run once, so that what it declares is known. */
@@ -109,8 +128,10 @@ public:
    * has to wait for it. Thread: main.
    */
   void prebuild(const Script& old, const Config& config);
-  /** Frees what is parked, now and from now on: no new stream will come. Thread: main. */
-  void supersede();
+  /** A generation of a config that has it becomes live. Thread: main. */
+  void claim();
+  /** One less; of the last one frees what is parked, now and from now on: no new stream will come. Thread: main. */
+  void release();
   bool isSuperseded() const { return superseded_.load(std::memory_order_relaxed); }
 
   /** Rewrites the positions of an error, and of its stack, to those of the user's own files. */
@@ -135,13 +156,12 @@ private:
     std::vector<MetricShape> metrics;
     std::vector<uint64_t> jobs;
   };
-  Result<World> evaluate(const Config& config) const;
+  Result<World> evaluate(const Config& config, Configure configure) const;
+  void makeSlots(uint32_t count);
 
   std::string filterName_;
-  std::vector<uint8_t> bytecode_;
-  /** What the engine calls the module; its source map speaks of that file. */
-  std::string moduleName_;
-  std::unique_ptr<SourceMap> sourceMap_;
+  /** Shared by those that differ in capabilities and limits alone. */
+  std::shared_ptr<const Code> code_;
   std::shared_ptr<SharedStore> shared_;
   std::shared_ptr<MetricNames> metricNames_;
   std::vector<MetricShape> metrics_;
@@ -149,6 +169,7 @@ private:
   Limits limits_;
   uint8_t hooks_ = 0;
   bool validating_ = false;
+  std::atomic<uint32_t> claims_{0};
   std::atomic<bool> superseded_{false};
   std::unique_ptr<WorkerSlot[]> slots_;
   uint32_t slotCount_ = 0;
@@ -176,6 +197,8 @@ struct FilterConfig {
   std::shared_ptr<KeepaliveCalls> keepalive{};
   /** Null where it does not reload. */
   std::shared_ptr<Reloads> reloads{};
+  /** For others to see whether it lives. */
+  std::shared_ptr<const void> life{};
   /** Of its file, before that was read. */
   FileStamp fileStamp{};
   /** What every() asked for. Last, so that they go first. Thread: main. */

@@ -88,7 +88,7 @@ std::string_view causeName(Cause cause) {
 }
 
 Stream::Stream(HostStream& host, const FilterConfig& config)
-    : host_(host), config_(config), context_(*this) {
+    : host_(host), config_(&config), context_(*this) {
   run(Direction::Response).hook = Hook::OnResponse;
 }
 
@@ -105,6 +105,11 @@ Hook headersHook(Direction direction) {
 }  // namespace
 
 HeadersStatus Stream::onHeaders(Direction direction, bool endStream) {
+  if (!routed_) {
+    routed_ = true;
+    if (const FilterConfig* routes = host_.routeConfig(*config_))
+      config_ = routes;
+  }
   if (direction == Direction::Response) {
     responseSeen_ = true;
     phase_ = phase::ResponseHeaders;
@@ -116,12 +121,12 @@ HeadersStatus Stream::onHeaders(Direction direction, bool endStream) {
     if (replied_)
       return HeadersStatus::Continue;
   }
-  if (direction == Direction::Request && !config_.config.clusterHeader.empty())
+  if (direction == Direction::Request && !config_->config.clusterHeader.empty())
     dropClusterHeader();
   HookRun& hook = run(direction);
   hook.hasBody = !endStream;
   hook.ended = endStream;
-  if (!config_.script->hasHook(headersHook(direction)) || failed_ || ended_) {
+  if (!config_->script->hasHook(headersHook(direction)) || failed_ || ended_) {
     hook.state = HookState::Done;
     hook.left = hook.sent = true;
     if (hook.hasBody && hasBodyHooks(direction) && !failed_ && !ended_)
@@ -143,14 +148,14 @@ bool Stream::attach() {
 bool Stream::enterRuntime() {
   if (failed_)
     return false;  // it could not be loaded a moment ago
-  Result<Runtime*> entered = Runtime::enter(*config_.script, host_.workerIndex());
+  Result<Runtime*> entered = Runtime::enter(*config_->script, host_.workerIndex());
   if (!entered) {
     fail(Cause::Load, std::move(entered).error());
     return false;
   }
   runtime_ = *entered;
   id_ = runtime_->addStream(*this);
-  Result<const Runtime::Settings*> settings = runtime_->settings(config_);
+  Result<const Runtime::Settings*> settings = runtime_->settings(*config_);
   if (!settings) {
     fail(Cause::Load, std::move(settings).error());
     return false;
@@ -176,7 +181,7 @@ void Stream::detach() {
 }
 
 js::Budget Stream::budget() const {
-  const Limits& limits = config_.config.limits;
+  const Limits& limits = config_->config.limits;
   const uint64_t totalNs = limits.streamCpuMs * kNsPerMs;
   return {limits.cpuMs * kNsPerMs, totalNs - std::min(totalNs, cpuUsedNs_)};
 }
@@ -350,14 +355,14 @@ void Stream::hold(HookRun& hook) {
   if (continuesRequest_ && host::release() < kFirstSeparateRelease)
     stuckIn_ = hook.hook;
   countHeld(hook, true);
-  hook.waitUntilNs = host::monotonicNs() + config_.config.limits.waitMs * kNsPerMs;
+  hook.waitUntilNs = host::monotonicNs() + config_->config.limits.waitMs * kNsPerMs;
   armWake();
 }
 
 void Stream::countHeld(HookRun& hook, bool held) {
   if (hook.countedHeld == held)
     return;
-  const size_t id = config_.metricIds.ofScript[static_cast<size_t>(ScriptMetric::HeldStreams)];
+  const size_t id = config_->metricIds.ofScript[static_cast<size_t>(ScriptMetric::HeldStreams)];
   if (id == 0)
     return;
   host_.updateMetric(MetricKind::Gauge, held ? MetricChange::Add : MetricChange::Subtract, id, {}, 1);
@@ -593,7 +598,7 @@ void Stream::sendReply(uint32_t status, std::span<const HeaderField> headers, st
 // --- Routing, and answers of others ---
 
 void Stream::dropClusterHeader() {
-  const std::string& name = config_.config.clusterHeader;
+  const std::string& name = config_->config.clusterHeader;
   if (!host_.header(HeaderMap::Request, name, 0))
     return;
   host_.removeHeader(HeaderMap::Request, name);
@@ -607,22 +612,22 @@ void Stream::clearRouteCache() {
 
 void Stream::chooseCluster(std::string_view name) {
   if (name.empty())
-    removeHeader(HeaderMap::Request, config_.config.clusterHeader);
+    removeHeader(HeaderMap::Request, config_->config.clusterHeader);
   else
-    setHeader(HeaderMap::Request, config_.config.clusterHeader, name);
+    setHeader(HeaderMap::Request, config_->config.clusterHeader, name);
   clearRouteCache();
 }
 
 void Stream::onLocalReply(uint32_t status, std::string_view details) {
-  const Script& script = *config_.script;
+  const Script& script = *config_->script;
   if (answered() || ended_)
     return;
   if (script.hasHook(Hook::OnResponse) || script.hasHook(Hook::OnLog))
     rare().localReply = {status, std::string(details)};
-  if (config_.config.clusterHeader.empty() || details != "cluster_not_found")
+  if (config_->config.clusterHeader.empty() || details != "cluster_not_found")
     return;
   const std::optional<HeaderLookup> chosen =
-      host_.header(HeaderMap::Request, config_.config.clusterHeader, 0);
+      host_.header(HeaderMap::Request, config_->config.clusterHeader, 0);
   if (chosen && countLogLine())
     log(LogLevel::Warn,
         std::string(errorName(ErrorCode::E_CLUSTER_UNKNOWN)) + ": " +
@@ -640,7 +645,7 @@ void Stream::fail(Cause cause, Error error, uint32_t status) {
     runtime_->placeAtHook(hookNow(), error);
     runtime_->countRepeats(error);
   }
-  config_.script->mapPositions(error);
+  config_->script->mapPositions(error);
   count(ScriptMetric::Errors, 1, causeName(cause));
   if (countLogLine())
     log(LogLevel::Error, formatError(error), error.file, error.line);
@@ -665,7 +670,7 @@ void Stream::fail(Cause cause, Error error, uint32_t status) {
     host_.resetStream(details);
     return;
   }
-  const OnError& onError = config_.config.onError;
+  const OnError& onError = config_->config.onError;
   if (status == 0)
     status = cause == Cause::Wait ? onError.waitStatus : onError.status;
   sendReply(status, {}, {}, details);
@@ -708,13 +713,13 @@ void Stream::reportException() {
     return;  // the entry reports those
   count(ScriptMetric::Errors, 1, causeName(causeOf(fault)));
   runtime_->countRepeats(error);
-  config_.script->mapPositions(error);
+  config_->script->mapPositions(error);
   if (countLogLine())
     log(LogLevel::Error, formatError(error), error.file, error.line);
 }
 
 void Stream::failCpu(Error place) {
-  const Limits& limits = config_.config.limits;
+  const Limits& limits = config_->config.limits;
   const bool total = budget().remainingStreamCpuNs == 0;
   place.code = errorName(ErrorCode::E_CPU_LIMIT);
   place.message = errorMessage(
@@ -740,7 +745,7 @@ Hook Stream::hookNow() const {
 }
 
 void Stream::log(LogLevel level, std::string_view text, std::string_view file, uint32_t line) {
-  std::string message = config_.config.filterName + ": ";
+  std::string message = config_->config.filterName + ": ";
   // A client may have chosen the id: only what reads as one is shown.
   constexpr size_t kMaxIdBytes = 128;
   const std::optional<HeaderLookup> id = host_.header(HeaderMap::Request, "x-request-id", 0);
@@ -760,9 +765,9 @@ void Stream::log(LogLevel level, std::string_view text, std::string_view file, u
 
 void Stream::updateMetric(size_t index, MetricKind kind, MetricChange change,
                           std::span<const std::string_view> labels, uint64_t value) {
-  if (index >= config_.metricIds.own.size())
+  if (index >= config_->metricIds.own.size())
     return;
-  const MetricIds::Own& own = config_.metricIds.own[index];
+  const MetricIds::Own& own = config_->metricIds.own[index];
   if (!own.inFamily) {
     host_.updateMetric(kind, change, own.id, labels, value);
     return;
@@ -775,7 +780,7 @@ void Stream::updateMetric(size_t index, MetricKind kind, MetricChange change,
 }
 
 bool Stream::count(ScriptMetric metric, uint64_t value, std::string_view label) {
-  const size_t id = config_.metricIds.ofScript[static_cast<size_t>(metric)];
+  const size_t id = config_->metricIds.ofScript[static_cast<size_t>(metric)];
   const MetricKind kind = kindOf(metric);
   const MetricChange change = kind == MetricKind::Gauge ? MetricChange::Set : MetricChange::Add;
   return id != 0 && host_.updateMetric(kind, change, id, {&label, label.empty() ? size_t{0} : 1},
@@ -878,7 +883,7 @@ void Stream::onWake() {
       continue;
     Error error = makeError(ErrorCode::E_WAIT_LIMIT,
                             {hookName(hook.hook),
-                             std::to_string(config_.config.limits.waitMs)});
+                             std::to_string(config_->config.limits.waitMs)});
     fail(Cause::Wait, std::move(error));
   }
   armWake();
@@ -899,7 +904,7 @@ void Stream::onComplete() {
     host_.wakeAt(0);
   if (runtime_ != nullptr && !runtime_->dead())
     abortPending();
-  if (config_.script->hasHook(Hook::OnLog) && phase_ != phase::Job)
+  if (config_->script->hasHook(Hook::OnLog) && phase_ != phase::Job)
     runLogHook();
   if (runtime_ != nullptr && runtime_->isLastStream())
     runtime_->report(*this);

@@ -204,7 +204,7 @@ public:
 
   uint64_t id() const { return id_; }
   HostStream& host() { return host_; }
-  const FilterConfig& config() const { return config_; }
+  const FilterConfig& config() const { return *config_; }
   Runtime& runtime() { return *runtime_; }
   /** Whether the script is on the stack: nothing that may nest is allowed then. */
   bool scriptRuns() const { return runtime_ != nullptr && runtime_->engine().entry() != nullptr; }
@@ -263,7 +263,7 @@ public:
   /** Whether the body can be read in that form; false with an exception pending. */
   bool mayReadAs(const Call& call, Direction direction, BodyForm form);
   /** What is held of one body at most. */
-  size_t bodyLimitBytes() const { return size_t{config_.config.limits.bodyKb} * 1024; }
+  size_t bodyLimitBytes() const { return size_t{config_->config.limits.bodyKb} * 1024; }
   /** Puts another body in the place of what came; null for none. False with an exception pending. */
   bool setBody(const Call& call, Direction direction, std::shared_ptr<BodySource> source);
   /** The script gave the response a status: whether that has no body. */
@@ -318,7 +318,7 @@ public:
   uint32_t fetchesInFlight();
   uint32_t fetchesStarted() const { return fetchesStarted_; }
   /** How many there may be in all: a stream may make this many times as many as may be in flight. */
-  uint32_t maxFetches() const { return config_.config.limits.fetches * kCallsPerFetchInFlight; }
+  uint32_t maxFetches() const { return config_->config.limits.fetches * kCallsPerFetchInFlight; }
 
   // In api_tracing.cc.
   /** Counts what the tracer is to keep; false past the cap. */
@@ -471,7 +471,7 @@ private:
   bool isGrpcRequest();
   void sendReply(uint32_t status, std::span<const HeaderField> headers, std::string_view body,
                  std::string_view details);
-  bool failsOpen() const { return config_.config.onError.mode == OnError::Mode::Open; }
+  bool failsOpen() const { return config_->config.onError.mode == OnError::Mode::Open; }
   /** The script has no more part in the message. */
   bool isOver() const { return ended_ || failed_ || replied_; }
   /** Nothing of the request goes on: it has been answered, or its stream reset. */
@@ -567,7 +567,9 @@ private:
   void abortTimers(JSValueConst reason);
 
   HostStream& host_;
-  const FilterConfig& config_;
+  /** The filter's, or that of its route over it; chosen with the first headers. */
+  const FilterConfig* config_;
+  bool routed_ = false;
   Runtime* runtime_ = nullptr;
   uint64_t id_ = 0;
   uint32_t references_ = 1;

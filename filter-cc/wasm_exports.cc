@@ -54,6 +54,7 @@
 #include "filter-cc/config.h"
 #include "filter-cc/errors.h"
 #include "filter-cc/host_fake.h"
+#include "filter-cc/route.h"
 #include "filter-cc/script.h"
 #include "quickjs/bytecode.h"
 #include "quickjs/engine.h"
@@ -446,6 +447,8 @@ struct Emulator {
   FakeEnvoy envoy{FakeEnvoyOptions{.logLevel = LogLevel::Trace}};
   /** By handle - 1; null where it was given back. */
   std::vector<std::unique_ptr<FilterConfig>> filters;
+  /** What routes say, by filter name and JSON: equal ones are one, so that a script of theirs goes on. */
+  std::map<std::pair<std::string, std::string>, std::unique_ptr<RouteConfig>> routes;
 
   std::string takeLog() {
     std::string log = jsonLog(envoy.log());
@@ -705,10 +708,24 @@ uint8_t* fairlead_exchange(uint32_t handle, const char* request, size_t length) 
     reader.fail("handle", "of a filter that lives");
   host.envoy.clearClusters();
   host.envoy.clearLog();
-  const ExchangePlan plan = readPlan(reader, host.envoy);
+  ExchangePlan plan = readPlan(reader, host.envoy);
+  const FilterConfig& filter = *host.filters[handle - 1];
+  const js::Value said = reader.member(reader.root(), "routeConfig");
+  if (!reader.error() && !said.isUndefined()) {
+    const std::string& name = filter.config.filterName;
+    std::string json = reader.json(said, "routeConfig");
+    std::unique_ptr<RouteConfig>& route = host.routes[{name, json}];
+    if (route == nullptr) {
+      auto made = RouteConfig::create(name, json);
+      if (!made)
+        return failed(made.error());
+      route = *std::move(made);
+    }
+    plan.options.route = route.get();
+  }
   if (reader.error())
     return failed(*reader.error());
-  const ExchangeResult result = runExchange(host.envoy, *host.filters[handle - 1], plan);
+  const ExchangeResult result = runExchange(host.envoy, filter, plan);
   constexpr uint64_t kNsPerMs = 1'000'000;
   return makeBlock(true, jsonObject({{"complete", jsonBool(result.complete)},
                                      {"elapsedMs", std::to_string(result.elapsedNs / kNsPerMs)},

@@ -11,6 +11,7 @@ import { fetch } from './fetch.ts';
 import { headers } from './headers.ts';
 import type { Script } from './hosts.ts';
 import { message } from './message.ts';
+import { route } from './route.ts';
 import { scope } from './scope.ts';
 import { secrets } from './secrets.ts';
 import { shared } from './shared.ts';
@@ -25,6 +26,7 @@ export const stems: Readonly<Record<string, readonly Case[]>> = {
   stream,
   facts,
   fetch,
+  route,
   timers,
   async: async_,
   secrets,

@@ -19,6 +19,7 @@ import {
   fairlead,
   HeaderList,
   lua,
+  perRoute,
   placeOf,
   request,
   request2,
@@ -274,10 +275,11 @@ function trafficOf({ filter, exchanges, http2 = false }: Script, name: string): 
   const config = { ...keys, ...(inline !== undefined && { inline }) } as JsonObject;
   if (bytecode !== undefined) config['bytecode'] = Buffer.from(bytecode).toString('base64');
   const { route: described, traced } = exchanges[0]?.facts ?? {};
-  const { name: routeName, metadata } = described ?? {};
+  const { name: routeName, metadata, config: said } = described ?? {};
   const route: JsonObject = {
     ...(routeName !== undefined && { name: routeName }),
     ...(metadata !== undefined && { metadata: { filter_metadata: metadata as JsonObject } }),
+    ...(said !== undefined && { typed_per_filter_config: perRoute(said as JsonObject, name) }),
     match: { prefix: '/' },
     route: { cluster: http2 ? 'upstream2' : 'upstream', timeout: '0s' },
   };

@@ -73,6 +73,17 @@ export function fairlead(config: JsonObject | string | Uint8Array | undefined, f
   return { name: `fairlead.${filterName}`, typed_config: filter };
 }
 
+/** `typed_per_filter_config` in which a virtual host, a route or a weighted cluster says something of that filter. */
+export function perRoute(config: JsonObject | undefined, filterName = 'test'): JsonObject {
+  const said: JsonObject = {
+    '@type': `${extensions}filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute`,
+    dynamic_module_config: { name: 'fairlead', do_not_close: true },
+    filter_name: filterName,
+  };
+  if (config !== undefined) said['filter_config'] = typed('google.protobuf.Struct', { value: config });
+  return { [`fairlead.${filterName}`]: said };
+}
+
 /** Envoy's Lua filter: what fairlead is compared with, and a second filter in a chain. */
 export function lua(source: string): JsonObject {
   return {
