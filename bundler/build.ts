@@ -164,6 +164,13 @@ function findEntry(entry: string): string {
   return realpathSync(resolve(entry));
 }
 
+/** The files that a filter is made of, by their absolute paths: those of a manifest, or the entry alone. */
+export function sourceFiles(entry: string, manifest?: Manifest): string[] {
+  const file = findEntry(entry);
+  const folder = packageFolder(file);
+  return manifest?.sources.map((source) => resolve(folder, source)) ?? [file];
+}
+
 /** The nearest folder with a package.json, else the folder of the file. */
 function packageFolder(file: string): string {
   for (let folder = dirname(file); ; folder = dirname(folder)) {
@@ -258,7 +265,7 @@ function placeInSource({ line, column }: EngineError, folder: string, sourceMap:
 }
 
 /** Whoever watches the file sees the old one or the new one, never a part. */
-async function writeWhole(file: string, bytes: Uint8Array): Promise<void> {
+export async function writeWhole(file: string, bytes: Uint8Array): Promise<void> {
   const fresh = `${file}.${randomUUID()}`;
   try {
     await writeFile(fresh, bytes);

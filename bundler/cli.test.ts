@@ -3,7 +3,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 
@@ -200,6 +200,60 @@ describe('fairlead inline', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/^ {6}inline: \|-\n( {8}.+\n)+$/);
     expect(stdout).toContain('from"fairlead"');
+  });
+});
+
+describe('fairlead dev', () => {
+  test('a saved change is live within a second, each request is shown, and Ctrl-C leaves nothing behind (F111)', async () => {
+    const source = (text: string): string =>
+      `import { word } from "./word.ts";\nexport default {\n  onRequest(request: Request) {\n    if (request.url.endsWith("/throw")) throw new Error("no");\n    return new Response(${text});\n  },\n};\n`;
+    const folder = makePackageForTest({ 'src/filter.ts': source('word'), 'src/word.ts': 'export const word: string = "one";\n' });
+    const cli = new Cli(folder, ['dev', 'src/filter.ts']);
+    const port = Number((await cli.printed(addressPattern))[1]);
+    await cli.printed(/Ctrl-C ends it/);
+    const told = async (path = '/'): Promise<string> => (await exchange(port, { method: 'GET', path, headers: {} })).body;
+    const waitFor = async (text: string): Promise<void> => {
+      await vi.waitUntil(async () => (await told()) === text, { timeout: 5_000, interval: 20 });
+    };
+    expect(await told('/first')).toBe('one');
+    await cli.printed(/^GET \/first → 200 \S+ \d+ ms$/m);
+
+    writeFileSync(join(folder, 'src/word.ts'), 'export const word: string = "two";\n');
+    await waitFor('two');
+    expect(cli.stderr).toMatch(/built in \d+ ms/);
+    expect(cli.stderr).toContain('generation 2');
+
+    // What cannot be built changes nothing, and is told with its place.
+    writeFileSync(join(folder, 'src/filter.ts'), source('word + other').replace('import', 'import { other } from "./other.ts";\nimport'));
+    await vi.waitUntil(() => cli.stderr.includes('E_BUILD_IMPORT'));
+    expect(await told()).toBe('two');
+    // The file that was missing makes it right.
+    writeFileSync(join(folder, 'src/other.ts'), 'export const other: number = "+";\n');
+    await waitFor('two+');
+    // Types are told after the build, which they do not stop.
+    await vi.waitUntil(() => cli.stderr.includes('src/other.ts:1:14: error TS2322'), { timeout: 10_000 });
+
+    await told('/throw');
+    await vi.waitUntil(() => /throw new Error\("no"\);\n +\^/.test(cli.stderr));
+    cli.child.kill('SIGINT');
+    expect((await cli.ended).code).toBe(0);
+    expect(cli.envoys()).toEqual([]);
+    expect(cli.leftFiles()).toEqual([]);
+  });
+
+  test('what compiles but cannot be loaded leaves the filter that runs, and the log says why (F111, F064)', async () => {
+    const folder = makePackageForTest({ 'filter.ts': filter });
+    const cli = new Cli(folder, ['dev', 'filter.ts', '--no-check']);
+    const port = Number((await cli.printed(addressPattern))[1]);
+    await cli.printed(/Ctrl-C ends it/);
+    writeFileSync(join(folder, 'filter.ts'), 'throw new Error("not today");\nexport default {};\n');
+    await vi.waitUntil(() => cli.stderr.includes('generation 1 stays live'), { timeout: 5_000 });
+    expect(cli.stderr).toMatch(/E_SCRIPT_THROW.*not today/);
+    expect(cli.stderr).toContain('throw new Error("not today");\n');
+    expect(await exchange(port, { method: 'GET', path: '/answer', headers: {} })).toMatchObject({ status: 418, body: 'own' });
+    cli.child.kill('SIGTERM');
+    expect((await cli.ended).code).toBe(0);
+    expect(cli.leftFiles()).toEqual([]);
   });
 });
 

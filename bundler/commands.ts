@@ -7,9 +7,11 @@ import { fileURLToPath } from 'node:url';
 
 import { Command, CommanderError, Option } from 'commander';
 
-import { build, bundle } from './build.ts';
+import { build, type BuildResult, bundle, sourceFiles } from './build.ts';
+import type { Manifest } from './compiler.ts';
 import { demonstrate, demoRequests } from './demo.ts';
-import { type Diagnostic, failure, FairleadError, formatDiagnostic, shortPath } from './diagnostics.ts';
+import { rebuildOnChange } from './dev.ts';
+import { type Diagnostic, failure, FairleadError, formatDiagnostic, formatExcerpt, placeIn, shortPath } from './diagnostics.ts';
 import { Echo } from './echo.ts';
 import { Envoy } from './envoy.ts';
 import { inlineYaml } from './inline.ts';
@@ -25,6 +27,7 @@ type Action = (entry: string | undefined, values: OptionValues) => Promise<void>
 const actions: Record<CommandName, Action> = {
   build: buildFile,
   run: (entry, values) => serve(entry ?? firstSample, values, []),
+  dev: (entry, values) => serve(entry ?? firstSample, values, [], true),
   inline: printInline,
   start: (entry, values) => serve(entry ?? firstSample, values, demoRequests),
 };
@@ -72,7 +75,7 @@ async function buildFile(entry: string | undefined, { output, check, minify }: O
   if (entry === undefined) throw failure('E_BUILD_OPTION', 'the file of the filter is missing');
   const target = output ?? `${basename(entry, extname(entry))}.qjb`;
   const { sizes, warnings } = await build({ entry, output: target, check, minify, onStep: printStep });
-  printWarnings(warnings);
+  printFindings(warnings);
   const rows = [
     ['source', sizes.source],
     ['bundle', sizes.bundle],
@@ -86,17 +89,22 @@ async function buildFile(entry: string | undefined, { output, check, minify }: O
 async function printInline(entry: string | undefined, { indent, check }: OptionValues): Promise<void> {
   if (entry === undefined) throw failure('E_BUILD_OPTION', 'the file of the filter is missing');
   const { javascript, warnings } = await bundle({ entry, check, shortening: 'names', onStep: printStep });
-  printWarnings(warnings);
+  printFindings(warnings);
   process.stdout.write(inlineYaml(javascript, indent));
 }
 
 type Requests = typeof demoRequests;
 
-/** Runs a filter in Envoy, sends it the requests, and stays until a signal comes. */
-async function serve(entry: string, { check, minify, port, once }: OptionValues, requests: Requests): Promise<void> {
+/**
+ * Runs a filter in Envoy, sends it the requests, and stays until a signal comes. With `dev` the filter follows its sources,
+ * and each request is shown.
+ */
+async function serve(entry: string, values: OptionValues, requests: Requests, dev = false): Promise<void> {
+  const { check, minify, port, once } = values;
   const signal = nextSignal();
-  const { bytes, manifest, warnings } = await build({ entry, check, minify, onStep: printStep });
-  printWarnings(warnings);
+  const first = await build({ entry, check, minify, onStep: printStep });
+  const { bytes, manifest, warnings } = first;
+  printFindings(warnings);
   const stops: Array<() => Promise<void>> = [];
   try {
     const startEcho = async (name: string): Promise<Echo> => {
@@ -115,15 +123,18 @@ async function serve(entry: string, { check, minify, port, once }: OptionValues,
       upstreamPort: upstream.port,
       clusterPorts: new Map([...clusters].map(([name, echo]) => [name, echo.port])),
       port,
-      onLog: (line) => process.stderr.write(`${line}\n`),
+      onLog: (line) => process.stderr.write(dev ? withExcerpt(line, entry, manifest) : `${line}\n`),
+      ...(dev && { onRequest: (line) => process.stdout.write(`${line}\n`) }),
     });
     stops.unshift(() => envoy.stop());
+    if (dev) stops.unshift(await followSources(entry, values, first, envoy));
 
     process.stdout.write(`\n${shortPath(resolve(entry))} runs in Envoy at http://127.0.0.1:${envoy.port}\n\n`);
     for (const request of requests) {
       process.stdout.write(`${await demonstrate(request, envoy.port, upstream, clusters)}\n`);
     }
     if (once) return;
+    if (dev) process.stdout.write('It follows its sources: what you save is live at once.\n');
     process.stdout.write(`It stays up: curl -i http://127.0.0.1:${envoy.port}/hello   Ctrl-C ends it.\n`);
     signal.serving = true;
     const reason = await Promise.race([signal.came, envoy.ended()]);
@@ -131,6 +142,33 @@ async function serve(entry: string, { check, minify, port, once }: OptionValues,
   } finally {
     for (const stop of stops) await stop();
   }
+}
+
+/** Puts each new build into Envoy. */
+async function followSources(entry: string, { check, minify }: OptionValues, first: BuildResult, envoy: Envoy): Promise<() => Promise<void>> {
+  let live = first;
+  return await rebuildOnChange({
+    entry,
+    minify,
+    check,
+    first,
+    onBuilt: (result, tookMs) => {
+      printStep(`built in ${Math.round(tookMs)} ms`);
+      const added = result.manifest.clusters.filter((name) => !live.manifest.clusters.includes(name));
+      if (added.length > 0) process.stderr.write(`fairlead: calls to ${added.join(', ')} need a new Envoy: start "dev" again\n`);
+      live = result;
+      void envoy.replace(result.bytes);
+    },
+    onFindings: printFindings,
+  });
+}
+
+/** A line of Envoy's log, and what stands at the place in the sources that it names. */
+function withExcerpt(line: string, entry: string, manifest: Manifest): string {
+  const [, name = '', row, column] = /\(([^\s():]+):(\d+):(\d+)\)/.exec(line) ?? [];
+  const at = manifest.sources.indexOf(name);
+  const file = at < 0 ? undefined : sourceFiles(entry, manifest)[at];
+  return file === undefined ? `${line}\n` : `${line}\n${formatExcerpt(placeIn(file, Number(row), Number(column)))}\n`;
 }
 
 /**
@@ -156,6 +194,6 @@ function printStep(step: string): void {
   process.stderr.write(`fairlead: ${step} …\n`);
 }
 
-function printWarnings(warnings: readonly Diagnostic[]): void {
-  for (const warning of warnings) process.stderr.write(`${formatDiagnostic(warning)}\n`);
+function printFindings(findings: readonly Diagnostic[]): void {
+  for (const finding of findings) process.stderr.write(`${formatDiagnostic(finding)}\n`);
 }

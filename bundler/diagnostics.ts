@@ -101,9 +101,14 @@ const shownColumns = 100;
 export function formatDiagnostic({ severity, code, message, place, hints }: Diagnostic): string {
   const head = `${severity} ${code}: ${message}`;
   const lines = [place ? `${formatPlace(place)}: ${head}` : head];
-  if (place?.lineText !== undefined) lines.push(...excerpt(place.lineText, place.column - 1, place.length));
+  if (place?.lineText !== undefined) lines.push(formatExcerpt(place));
   lines.push(...(hints ?? []).map((hint) => `  ${hint}`));
   return lines.join('\n');
+}
+
+/** The line of a place and a caret below its column; nothing when the file cannot be read. */
+export function formatExcerpt({ lineText, column, length }: Place): string {
+  return lineText === undefined ? '' : excerpt(lineText, column - 1, length).join('\n');
 }
 
 /** `file:line:column`. */

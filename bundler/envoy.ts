@@ -11,6 +11,7 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { writeWhole } from './build.ts';
 import { failure, shortPath } from './diagnostics.ts';
 import { exchange } from './exchange.ts';
 import { paths } from './toolchain/paths.ts';
@@ -28,6 +29,8 @@ export interface EnvoyOptions {
   readonly port: number;
   /** Gets each line of the log that is from fairlead or the filter, and all errors of Envoy. */
   readonly onLog: (line: string) => void;
+  /** Gets a line for each request; without it none are written. */
+  readonly onRequest?: (line: string) => void;
 }
 
 const startLimitMs = 30_000;
@@ -38,6 +41,7 @@ const upstreamCluster = 'fairlead_upstream';
 export class Envoy {
   readonly #child: ChildProcess;
   readonly #folder: string;
+  readonly #bytecodeFile: string;
   readonly #removeAll: () => void;
   readonly #ended: Promise<string>;
   #stopping = false;
@@ -56,17 +60,17 @@ export class Envoy {
     };
     process.once('exit', this.#removeAll);
     const configFile = join(this.#folder, 'envoy.json');
-    const bytecodeFile = join(this.#folder, `${options.filterName}.qjb`);
-    writeFileSync(bytecodeFile, options.bytecode);
-    writeFileSync(configFile, JSON.stringify(bootstrap(options, bytecodeFile), null, 2));
+    this.#bytecodeFile = join(this.#folder, `${options.filterName}.qjb`);
+    writeFileSync(this.#bytecodeFile, options.bytecode);
+    writeFileSync(configFile, JSON.stringify(bootstrap(options, this.#bytecodeFile), null, 2));
     this.#child = spawn(
       binary,
       ['--config-path', configFile, '--admin-address-path', this.#adminFile, '--disable-hot-restart']
         .concat(['--concurrency', '1', '--log-level', 'error', '--component-log-level', 'dynamic_modules:debug'])
-        .concat(['--log-format', '%l|%n|%v']),
+        .concat(['--log-format', '%l|%n|%v', '--file-flush-interval-msec', '20']),
       {
         env: { ...process.env, ENVOY_DYNAMIC_MODULES_SEARCH_PATH: dirname(paths.soPath) },
-        stdio: ['ignore', 'ignore', 'pipe'],
+        stdio: ['ignore', options.onRequest ? 'pipe' : 'ignore', 'pipe'],
         // A Ctrl-C in a terminal goes to all of its processes; this one is stopped by stop().
         detached: true,
       },
@@ -80,12 +84,18 @@ export class Envoy {
         resolve(`ended with ${signal ?? `code ${code}`}`);
       });
     });
+    if (this.#child.stdout && options.onRequest) createInterface({ input: this.#child.stdout }).on('line', options.onRequest);
     if (this.#child.stderr) {
       createInterface({ input: this.#child.stderr }).on('line', (line) => {
         const shown = shownLine(line);
         if (shown !== undefined) options.onLog(shown);
       });
     }
+  }
+
+  /** Puts another filter in the place of the one that runs; the log tells when it is live, or what is wrong with it. */
+  async replace(bytecode: Uint8Array): Promise<void> {
+    await writeWhole(this.#bytecodeFile, bytecode);
   }
 
   /** Starts Envoy and waits until it serves. Throws a FairleadError when it does not; its log tells why. */
@@ -178,6 +188,17 @@ function shownLine(line: string): string | undefined {
   return level === 'error' || level === 'critical' ? `[${level}] ${logger}: ${message}` : undefined;
 }
 
+/** What an access log tells of a request, in one line. */
+const requestLog = {
+  name: 'stdout',
+  typed_config: {
+    '@type': 'type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog',
+    log_format: {
+      text_format_source: { inline_string: '%REQ(:METHOD)% %REQ(:PATH)% → %RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %DURATION% ms\n' },
+    },
+  },
+};
+
 function bootstrap(options: EnvoyOptions, bytecodeFile: string): object {
   const address = (port: number): object => ({ socket_address: { address: '127.0.0.1', port_value: port } });
   const type = (name: string): object => ({ '@type': `type.googleapis.com/${name}` });
@@ -195,7 +216,7 @@ function bootstrap(options: EnvoyOptions, bytecodeFile: string): object {
       filter_name: options.filterName,
       filter_config: {
         ...type('google.protobuf.Struct'),
-        value: { file: bytecodeFile, clusters: [...options.clusterPorts.keys()] },
+        value: { file: bytecodeFile, watch: true, clusters: [...options.clusterPorts.keys()] },
       },
     },
   };
@@ -210,6 +231,7 @@ function bootstrap(options: EnvoyOptions, bytecodeFile: string): object {
     generate_request_id: false,
     server_header_transformation: 'PASS_THROUGH',
     http_filters: [filter, router],
+    ...(options.onRequest && { access_log: [requestLog] }),
     route_config: {
       virtual_hosts: [
         { name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: upstreamCluster, timeout: '0s' } }] },

@@ -51,6 +51,11 @@ export const commands = {
     argument: '<filter.ts>',
     options: ['port', 'check', 'minify'],
   },
+  dev: {
+    summary: 'run a filter like "run", and build it anew whenever its sources change',
+    argument: '<filter.ts>',
+    options: ['port', 'check', 'minify'],
+  },
   inline: {
     summary: 'print a filter as a YAML block for the key "inline" of an Envoy configuration',
     argument: '<filter.ts>',
