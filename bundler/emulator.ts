@@ -166,6 +166,8 @@ export interface ExchangeDescription {
   readonly clientLeavesAtMs?: number;
   /** The client gives up before the first event that comes after so many hooks: see `ExchangeResult.hooks`. */
   readonly clientLeavesAfterHooks?: number;
+  /** After so many hooks another generation takes the place of the filter's, as a reload does; this exchange keeps its own. */
+  readonly reloadsAfterHooks?: number;
   /** The call of `fetch` with this index, counted from 0, gets this and not what `clusters` say. */
   readonly failingCall?: CalloutDescription & { readonly index: number };
   /** What Envoy buffers in each direction; 0 is no limit. Default: 1 MiB. */
@@ -423,7 +425,7 @@ export class Filter {
 
   /** Runs one exchange to its end. */
   async exchange(description: ExchangeDescription = {}): Promise<ExchangeResult> {
-    const { request, upstream, clusters, facts, clientLeavesAtMs, clientLeavesAfterHooks, failingCall, bufferLimitBytes } =
+    const { request, upstream, clusters, facts, clientLeavesAtMs, clientLeavesAfterHooks, reloadsAfterHooks, failingCall, bufferLimitBytes } =
       description;
     const answers = Object.entries(clusters ?? {}).map(([name, list]) => [name, list.map((answer) => calloutJson(answer))]);
     const result = await this.#exchange({
@@ -434,6 +436,7 @@ export class Filter {
       routeConfig: facts?.route?.config,
       clientLeavesAtMs,
       clientLeavesAfterHooks,
+      reloadsAfterHooks,
       failingCall: failingCall && { ...calloutJson(failingCall), index: failingCall.index },
       bufferLimitBytes: bufferLimitBytes ?? 1024 * 1024,
     });

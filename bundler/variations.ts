@@ -26,8 +26,8 @@ const failures: readonly CalloutDescription[] = [
 ];
 
 /**
- * All variations of an exchange that went as `result` says: the client leaves after each of Envoy's calls, each call of
- * `fetch` fails in each way, each body is cut at each byte, into single bytes, and ends with its last frame.
+ * All variations of an exchange that went as `result` says: the client leaves after each of Envoy's calls, the filter is
+ * loaded anew after each, each call of `fetch` fails in each way, each body is cut at each byte, into single bytes, and ends with its last frame.
  *
  * @example
  * const base = await filter.exchange(exchange);
@@ -41,6 +41,11 @@ export function variationsOf(exchange: ExchangeDescription, result: ExchangeResu
     what: `the client leaves after ${i + 1} of ${result.hooks} calls of the filter`,
     exchange: { ...exchange, clientLeavesAfterHooks: i + 1 },
     keepsOutcome: false,
+  }));
+  const reloading = leaving.map((_, i) => ({
+    what: `the filter is loaded anew after ${i + 1} of ${result.hooks} calls of it`,
+    exchange: { ...exchange, reloadsAfterHooks: i + 1 },
+    keepsOutcome: true,
   }));
   const failing = result.callouts.flatMap((_, index) =>
     failures.map((failure) => ({
@@ -61,7 +66,7 @@ export function variationsOf(exchange: ExchangeDescription, result: ExchangeResu
     exchange: { ...exchange, upstream: { ...answer, ...message } },
     keepsOutcome: true,
   }));
-  return [...leaving, ...failing, ...cutRequest, ...cutResponse];
+  return [...leaving, ...reloading, ...failing, ...cutRequest, ...cutResponse];
 }
 
 interface Cut {

@@ -265,8 +265,10 @@ private:
       return refuseMemory();
     if (choice < 86)
       return collect();
-    if (choice < 88)
+    if (choice < 87)
       return takeParked();
+    if (choice < 88)
+      return supersede();
     if (choice < 89)
       return changeConfig();
     if (choice < 91)
@@ -382,6 +384,12 @@ private:
   void collect() {
     if (Runtime* runtime = someRuntime())
       JS_RunGC(runtime->engine().raw());
+  }
+
+  /** Another generation is live: nothing of the old one is kept for later streams. */
+  void supersede() {
+    config_->script->claim();
+    config_->script->release();
   }
 
   void takeParked() { delete config_->script->slot(below(kWorkers)).parked.exchange(nullptr); }

@@ -969,7 +969,7 @@ std::optional<std::string> Received::header(std::string_view name) const {
 // --- An exchange ---
 
 Exchange::Exchange(FakeEnvoy& envoy, const FilterConfig& config, const ExchangeOptions& options)
-    : envoy_(envoy), options_(options), id_(envoy.nextExchangeId_++),
+    : envoy_(envoy), options_(options), script_(*config.script), id_(envoy.nextExchangeId_++),
       filter_(new FakeStream(envoy, *this, config)), facts_(options.facts) {
   if (facts_.traced)
     spans_.push_back({spanIdOf(0), "", "ingress", {}, {}, true, false});
@@ -1050,6 +1050,11 @@ void Exchange::clientLeaves() {
 }
 
 bool Exchange::clientStays() {
+  if (!reloaded_ && hooks_ >= options_.reloadsAfterHooks) {
+    reloaded_ = true;
+    script_.claim();
+    script_.release();
+  }
   if (!complete_ && hooks_ >= options_.clientLeavesAfterHooks)
     clientLeaves();
   return !complete_;

@@ -404,6 +404,8 @@ struct ExchangeOptions {
   bool holdResponse = false;
   /** The client leaves before the first event that comes after so many hooks. */
   uint32_t clientLeavesAfterHooks = UINT32_MAX;
+  /** The same, for a reload: another generation takes the place of the exchange's. */
+  uint32_t reloadsAfterHooks = UINT32_MAX;
   ExchangeFacts facts = {};
   /** The filter is in a cluster's chain: there is no client to begin a response to. */
   bool inCluster = false;
@@ -434,7 +436,7 @@ public:
   /** One of its buffers is full, or has room again: what is sent meanwhile is held. */
   void clientPauses(bool pauses);
 
-  /** Lets the client leave if its time has come; false when it is gone. */
+  /** Lets the client leave if its time has come, and reloads; false when the client is gone. */
   bool clientStays();
 
   // --- What the upstream does ---
@@ -635,6 +637,8 @@ private:
 
   FakeEnvoy& envoy_;
   const ExchangeOptions options_;
+  Script& script_;
+  bool reloaded_ = false;
   const uint64_t id_;
   FakeStream* filter_;
   std::array<Flow, 2> flows_;

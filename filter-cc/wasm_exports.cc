@@ -632,6 +632,10 @@ ExchangePlan readPlan(Reader& reader, FakeEnvoy& envoy) {
   if (!hooks.isUndefined())
     plan.options.clientLeavesAfterHooks =
         static_cast<uint32_t>(reader.number(hooks, "clientLeavesAfterHooks"));
+  const js::Value reloads = reader.member(root, "reloadsAfterHooks");
+  if (!reloads.isUndefined())
+    plan.options.reloadsAfterHooks =
+        static_cast<uint32_t>(reader.number(reloads, "reloadsAfterHooks"));
   plan.options.bufferLimitBytes =
       reader.number(reader.member(root, "bufferLimitBytes"), "bufferLimitBytes");
   return plan;
