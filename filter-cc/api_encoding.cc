@@ -103,24 +103,6 @@ size_t skipWellFormed(std::string_view text, size_t at) {
   return at;
 }
 
-void appendUtf8(std::string& text, char32_t character) {
-  const auto put = [&](char32_t byte) { text += static_cast<char>(byte); };
-  if (character < 0x80)
-    return put(character);
-  if (character < 0x800) {
-    put(0xC0 | character >> 6);
-  } else {
-    if (character < 0x10000) {
-      put(0xE0 | character >> 12);
-    } else {
-      put(0xF0 | character >> 18);
-      put(0x80 | (character >> 12 & 0x3F));
-    }
-    put(0x80 | (character >> 6 & 0x3F));
-  }
-  put(0x80 | (character & 0x3F));
-}
-
 enum class Encoding : uint8_t { Utf8, Utf16Le, Windows1252 };
 
 constexpr std::string_view encodingName(Encoding encoding) {
@@ -423,12 +405,12 @@ std::optional<std::string_view> TextDecoderData::decodeUtf16(std::string_view by
     }
     at += 2;
     if (unit < 0xD800 || unit > 0xDFFF) {
-      appendUtf8(store, unit);
+      js::appendUtf8(store, unit);
       continue;
     }
     const char32_t low = high ? unitAt(at) : 0;
     if (low >= 0xDC00 && low <= 0xDFFF) {
-      appendUtf8(store, 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00));
+      js::appendUtf8(store, 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00));
       at += 2;
       continue;
     }
@@ -446,7 +428,7 @@ std::string_view TextDecoderData::decodeWindows1252(std::string_view bytes, std:
   store.reserve(bytes.size() + bytes.size() / 4);
   for (const char c : bytes) {
     const auto byte = static_cast<uint8_t>(c);
-    appendUtf8(store, byte >= 0x80 && byte <= 0x9F ? kWindows1252[byte - 0x80] : byte);
+    js::appendUtf8(store, byte >= 0x80 && byte <= 0x9F ? kWindows1252[byte - 0x80] : byte);
   }
   return store;
 }

@@ -501,7 +501,27 @@ enum class BytesState : uint8_t { NotBytes, Lost, Found };
 /// ordinary ones. An exception value: with `refused` null an exception is pending; else that cannot
 /// be cloned.
 Value structuredClone(JSContext* ctx, JSValueConst value, std::span<JSValueConst> transfer,
-                      bool (*isForeign)(JSContext* ctx, JSValueConst object), const char*& refused);
+                      Value (*cloneHost)(JSContext* ctx, JSValueConst object), const char*& refused);
+
+// --- Text ---
+
+/// Appends a character as UTF-8. Inline: decoders call it for each character.
+inline void appendUtf8(std::string& out, char32_t character) {
+  const auto put = [&](char32_t byte) { out += static_cast<char>(byte); };
+  if (character < 0x80) return put(character);
+  if (character < 0x800) {
+    put(0xC0 | character >> 6);
+  } else {
+    if (character < 0x10000) {
+      put(0xE0 | character >> 12);
+    } else {
+      put(0xF0 | character >> 18);
+      put(0x80 | (character >> 12 & 0x3F));
+    }
+    put(0x80 | (character >> 6 & 0x3F));
+  }
+  put(0x80 | (character & 0x3F));
+}
 
 // --- For logs and builtins ---
 

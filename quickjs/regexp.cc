@@ -3,9 +3,8 @@
 
 #include "quickjs/regexp.h"
 
-#include <algorithm>
-
 #include "libregexp.h"
+#include "quickjs/engine.h"
 
 namespace fairlead::js {
 namespace {
@@ -23,24 +22,6 @@ char32_t nextOf(std::string_view text, size_t& at) {
   for (int i = 0; i < more; ++i)
     character = character << 6 | (byte() & 0x3F);
   return character;
-}
-
-void appendUtf8(std::string& out, char32_t character) {
-  const auto put = [&](char32_t byte) { out += static_cast<char>(byte); };
-  if (character < 0x80)
-    return put(character);
-  if (character < 0x800) {
-    put(0xC0 | character >> 6);
-  } else {
-    if (character < 0x10000) {
-      put(0xE0 | character >> 12);
-    } else {
-      put(0xF0 | character >> 18);
-      put(0x80 | (character >> 12 & 0x3F));
-    }
-    put(0x80 | (character >> 6 & 0x3F));
-  }
-  put(0x80 | (character & 0x3F));
 }
 
 /// UTF-8 of code units; of text that was well-formed, cut between characters.
