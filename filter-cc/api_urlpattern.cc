@@ -303,30 +303,19 @@ Outcome<JSValue> URLPattern_exec(Call& call, URLPatternData& self, JSValueConst 
   return object;
 }
 
-Outcome<std::string_view> URLPattern_protocol(Call&, URLPatternData& self) {
-  return self.pattern.get_protocol();
+template <Component Pattern::*Part>
+Outcome<std::string_view> textOf(Call&, URLPatternData& self) {
+  return std::string_view((self.pattern.*Part).pattern);
 }
-Outcome<std::string_view> URLPattern_username(Call&, URLPatternData& self) {
-  return self.pattern.get_username();
-}
-Outcome<std::string_view> URLPattern_password(Call&, URLPatternData& self) {
-  return self.pattern.get_password();
-}
-Outcome<std::string_view> URLPattern_hostname(Call&, URLPatternData& self) {
-  return self.pattern.get_hostname();
-}
-Outcome<std::string_view> URLPattern_port(Call&, URLPatternData& self) {
-  return self.pattern.get_port();
-}
-Outcome<std::string_view> URLPattern_pathname(Call&, URLPatternData& self) {
-  return self.pattern.get_pathname();
-}
-Outcome<std::string_view> URLPattern_search(Call&, URLPatternData& self) {
-  return self.pattern.get_search();
-}
-Outcome<std::string_view> URLPattern_hash(Call&, URLPatternData& self) {
-  return self.pattern.get_hash();
-}
+constexpr auto* URLPattern_protocol = textOf<&Pattern::protocol_component>;
+constexpr auto* URLPattern_username = textOf<&Pattern::username_component>;
+constexpr auto* URLPattern_password = textOf<&Pattern::password_component>;
+constexpr auto* URLPattern_hostname = textOf<&Pattern::hostname_component>;
+constexpr auto* URLPattern_port = textOf<&Pattern::port_component>;
+constexpr auto* URLPattern_pathname = textOf<&Pattern::pathname_component>;
+constexpr auto* URLPattern_search = textOf<&Pattern::search_component>;
+constexpr auto* URLPattern_hash = textOf<&Pattern::hash_component>;
+
 Outcome<bool> URLPattern_hasRegExpGroups(Call&, URLPatternData& self) {
   return self.pattern.has_regexp_groups();
 }
