@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "filter-cc/host_fake.h"
+#include "filter-cc/answering_test.h"
 #include "filter-cc/runtime.h"
 
 namespace fairlead {
@@ -30,13 +30,7 @@ protected:
     config_.reset();
     envoy_.reset();
     envoy_.emplace(FakeEnvoyOptions{.logLevel = level});
-    auto config = parseConfig("auth", source);
-    ASSERT_TRUE(config.ok()) << formatError(config.error());
-    // Sanitizers are slow.
-    config->limits.cpuMs = config->limits.streamCpuMs = config->limits.loadMs = 60'000;
-    auto script = Script::load(*config);
-    ASSERT_TRUE(script.ok()) << formatError(script.error());
-    config_.reset(new FilterConfig{std::move(*config), std::move(*script)});
+    config_ = filterOfModule("auth", source);
   }
   void request(const HeaderList& more = {}) {
     HeaderList headers = {

@@ -9,43 +9,13 @@
 #include <algorithm>
 #include <ctime>
 
-#include "filter-cc/host_fake.h"
+#include "filter-cc/answering_test.h"
 #include "filter-cc/runtime.h"
 
 namespace fairlead {
 namespace {
 
-class CryptoTest : public testing::Test {
-protected:
-  /** Loads a filter that answers with what `run(path)` of the source comes to. */
-  void load(const std::string& source, uint32_t memoryMb = 16, uint32_t cpuMs = 60'000) {
-    auto config = parseConfig("crypto", source + "\nexport default {\n  onRequest: async (request) =>"
-                                                 " new Response(String(await run(request.path)))\n}");
-    ASSERT_TRUE(config.ok()) << formatError(config.error());
-    config->limits.memoryMb = memoryMb;
-    config->limits.cpuMs = cpuMs;
-    // Sanitizers are slow.
-    config->limits.streamCpuMs = config->limits.loadMs = 60'000;
-    auto script = Script::load(*config);
-    ASSERT_TRUE(script.ok()) << formatError(script.error());
-    config_.reset(new FilterConfig{std::move(*config), std::move(*script)});
-  }
-  /** Status and body of the answer to one request. */
-  std::pair<uint32_t, std::string> request(const std::string& path) {
-    Exchange exchange(envoy_, *config_);
-    exchange.requestHeaders(
-        {{":method", "GET"}, {":path", path}, {":authority", "a"}, {":scheme", "http"}});
-    return {exchange.atClient().status(), exchange.atClient().body};
-  }
-  bool logHolds(std::string_view text) const {
-    return std::any_of(envoy_.log().begin(), envoy_.log().end(), [&](const LogLine& line) {
-      return line.message.find(text) != std::string::npos;
-    });
-  }
-
-  FakeEnvoy envoy_;
-  std::unique_ptr<FilterConfig> config_;
-};
+using CryptoTest = AnsweringTest;
 
 // F068, W13
 TEST_F(CryptoTest, TheCpuLimitStopsWhatAScriptCanMakeLong) {
@@ -150,7 +120,8 @@ TEST_F(CryptoTest, ACloneOutlivesWhatAGetterTakesAway) {
       let lost;
       try { structuredClone(holder, { transfer: [buffer] }); lost = buffer.byteLength; } catch (error) { lost = error.code; }
       return [...structuredClone(map)].map(([key, value]) => JSON.stringify(key) + value) + " " + lost;
-    })");
+    })",
+       16);
   EXPECT_EQ(request("/").first, 200u);
   EXPECT_EQ(request("/").second, "{\"key\":1}RangeError: first,\"second\"[object Object] E_DATA_CLONE");
 }

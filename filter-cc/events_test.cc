@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "filter-cc/host_fake.h"
+#include "filter-cc/answering_test.h"
 #include "filter-cc/runtime.h"
 
 namespace fairlead {
@@ -13,15 +13,7 @@ namespace {
 
 class EventsTest : public testing::Test {
 protected:
-  void load(const std::string& source) {
-    auto config = parseConfig("auth", source);
-    ASSERT_TRUE(config.ok()) << formatError(config.error());
-    // Sanitizers are slow.
-    config->limits.cpuMs = config->limits.streamCpuMs = config->limits.loadMs = 60'000;
-    auto script = Script::load(*config);
-    ASSERT_TRUE(script.ok()) << formatError(script.error());
-    config_.reset(new FilterConfig{std::move(*config), std::move(*script)});
-  }
+  void load(const std::string& source) { config_ = filterOfModule("auth", source); }
   /** One request through `onRequest`, given as a function's body; ends when it is answered. */
   void run(const std::string& onRequest) {
     load("export default {\n  async onRequest(request, ctx) {\n" + onRequest + "\n  }\n}");

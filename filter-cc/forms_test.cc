@@ -8,43 +8,13 @@
 
 #include <algorithm>
 
-#include "filter-cc/host_fake.h"
+#include "filter-cc/answering_test.h"
 #include "filter-cc/runtime.h"
 
 namespace fairlead {
 namespace {
 
-class FormsTest : public testing::Test {
-protected:
-  /** Loads a filter that answers with what `run(path)` of the source comes to. */
-  void load(const std::string& source, uint32_t memoryMb) {
-    auto config = parseConfig("forms", source + "\nexport default {\n  onRequest: async (request) =>"
-                                                " new Response(String(await run(request.path)))\n}");
-    ASSERT_TRUE(config.ok()) << formatError(config.error());
-    config->limits.memoryMb = memoryMb;
-    config->limits.bodyKb = 16 * 1024;
-    // Sanitizers are slow.
-    config->limits.cpuMs = config->limits.streamCpuMs = config->limits.loadMs = 60'000;
-    auto script = Script::load(*config);
-    ASSERT_TRUE(script.ok()) << formatError(script.error());
-    config_.reset(new FilterConfig{std::move(*config), std::move(*script)});
-  }
-  /** Status and body of the answer to one request. */
-  std::pair<uint32_t, std::string> request(const std::string& path) {
-    Exchange exchange(envoy_, *config_);
-    exchange.requestHeaders(
-        {{":method", "GET"}, {":path", path}, {":authority", "a"}, {":scheme", "http"}});
-    return {exchange.atClient().status(), exchange.atClient().body};
-  }
-  bool logHolds(std::string_view text) const {
-    return std::any_of(envoy_.log().begin(), envoy_.log().end(), [&](const LogLine& line) {
-      return line.message.find(text) != std::string::npos;
-    });
-  }
-
-  FakeEnvoy envoy_;
-  std::unique_ptr<FilterConfig> config_;
-};
+using FormsTest = AnsweringTest;
 
 TEST_F(FormsTest, WhatBlobsAndFormsHoldCountsAgainstMemoryMb) {
   // W24, F070

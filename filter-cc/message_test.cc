@@ -7,44 +7,24 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-
-#include "filter-cc/host_fake.h"
+#include "filter-cc/answering_test.h"
 #include "filter-cc/script.h"
 
 namespace fairlead {
 namespace {
 
-class MessageTest : public testing::Test {
+class MessageTest : public AnsweringTest {
 protected:
-  /** Answers a request with what the filter's `run[path]` gives. */
-  std::pair<uint32_t, std::string> request(const std::string& path) {
-    Exchange exchange(envoy_, *config_);
-    exchange.requestHeaders(
-        {{":method", "GET"}, {":path", path}, {":authority", "a"}, {":scheme", "http"}});
-    return {exchange.atClient().status(), exchange.atClient().body};
+  /** Loads a filter with 8 MB of memory that answers with what the function of the path gives. */
+  void loadPaths(const std::string& paths) {
+    load("const big = 'x'.repeat(1e6); const paths = {" + paths +
+             "}; const run = (path) => paths[path]?.() ?? 'served';",
+         8);
   }
-
-  /** Loads a filter with 8 MB of memory and, for sanitizers are slow, much time. */
-  void load(const std::string& paths) {
-    Result<Config> config =
-        parseConfig("message", "const big = 'x'.repeat(1e6); const run = {" + paths +
-                                   "}; export default { onRequest: (request) =>"
-                                   " new Response(String(run[request.path]?.() ?? 'served')) }");
-    ASSERT_TRUE(config.ok()) << config.error().message;
-    config->limits.memoryMb = 8;
-    config->limits.cpuMs = config->limits.streamCpuMs = config->limits.loadMs = 60'000;
-    Result<std::shared_ptr<Script>> script = Script::load(*config);
-    ASSERT_TRUE(script.ok()) << script.error().message;
-    config_.reset(new FilterConfig{std::move(*config), std::move(*script)});
-  }
-
-  FakeEnvoy envoy_;
-  std::unique_ptr<FilterConfig> config_;
 };
 
 TEST_F(MessageTest, BodiesAndHeadersCountAgainstMemoryMbF070) {
-  load(R"(
+  loadPaths(R"(
     "/responses"() { const kept = []; for (;;) kept.push(new Response(big)); },
     "/json"() { const kept = []; for (;;) kept.push(Response.json(big)); },
     "/requests"() {
@@ -62,17 +42,13 @@ TEST_F(MessageTest, BodiesAndHeadersCountAgainstMemoryMbF070) {
   for (const char* path : {"/responses", "/json", "/requests", "/append", "/set", "/clone"}) {
     envoy_.clearLog();
     EXPECT_EQ(request(path).first, 500U) << path;
-    EXPECT_TRUE(std::any_of(envoy_.log().begin(), envoy_.log().end(),
-                            [](const LogLine& line) {
-                              return line.message.find("E_MEMORY_LIMIT") != std::string::npos;
-                            }))
-        << path;
+    EXPECT_TRUE(logHolds("E_MEMORY_LIMIT")) << path;
     EXPECT_EQ(request("/"), std::pair(200U, std::string("served"))) << path;
   }
 }
 
 TEST_F(MessageTest, WhatIsDroppedIsGivenBack) {
-  load(R"(
+  loadPaths(R"(
     "/bodies"() { for (let i = 0; i < 100; i++) new Response(big); return "done"; },
     "/headers"() {
       const headers = new Headers();

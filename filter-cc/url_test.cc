@@ -7,42 +7,13 @@
 
 #include <gtest/gtest.h>
 
-#include "filter-cc/host_fake.h"
+#include "filter-cc/answering_test.h"
 #include "filter-cc/runtime.h"
 
 namespace fairlead {
 namespace {
 
-class UrlTest : public testing::Test {
-protected:
-  /** Loads a filter with 8 MB of memory that answers with what `run(path)` of the source gives. */
-  void load(const std::string& source) {
-    auto config = parseConfig("url", source + "\nexport default {\n  onRequest: (request) =>"
-                                              " new Response(String(run(request.path)))\n}");
-    ASSERT_TRUE(config.ok()) << formatError(config.error());
-    config->limits.memoryMb = 8;
-    // Sanitizers are slow.
-    config->limits.cpuMs = config->limits.streamCpuMs = config->limits.loadMs = 60'000;
-    auto script = Script::load(*config);
-    ASSERT_TRUE(script.ok()) << formatError(script.error());
-    config_.reset(new FilterConfig{std::move(*config), std::move(*script)});
-  }
-  /** Status and body of the answer to one request. */
-  std::pair<uint32_t, std::string> request(const std::string& path) {
-    Exchange exchange(envoy_, *config_);
-    exchange.requestHeaders(
-        {{":method", "GET"}, {":path", path}, {":authority", "a"}, {":scheme", "http"}});
-    return {exchange.atClient().status(), exchange.atClient().body};
-  }
-  bool logHolds(std::string_view text) const {
-    return std::any_of(envoy_.log().begin(), envoy_.log().end(), [&](const LogLine& line) {
-      return line.message.find(text) != std::string::npos;
-    });
-  }
-
-  FakeEnvoy envoy_;
-  std::unique_ptr<FilterConfig> config_;
-};
+using UrlTest = AnsweringTest;
 
 TEST_F(UrlTest, WhatPairsAndUrlsHoldCountsAgainstMemoryMb) {
   load(R"(const big = "x".repeat(1e6);
@@ -52,7 +23,8 @@ TEST_F(UrlTest, WhatPairsAndUrlsHoldCountsAgainstMemoryMb) {
       "/urls"() { const urls = []; for (;;) urls.push(new URL("http://a/" + big)); },
       "/linked"() { const url = new URL("http://a/"); for (;;) url.searchParams.append("a", big); },
     };
-    const run = (path) => endless[path]?.() ?? "served";)");
+    const run = (path) => endless[path]?.() ?? "served";)",
+       8);
   for (const char* path : {"/append", "/pairs", "/urls", "/linked"}) {
     envoy_.clearLog();
     EXPECT_EQ(request(path).first, 500u) << path;
@@ -77,7 +49,8 @@ TEST_F(UrlTest, WhatIsNoLongerUsedIsGivenBackR27) {
         cycle.iterator = cycle.searchParams.entries();
       }
       return "served";
-    })");
+    })",
+       8);
   for (int i = 0; i < 3; ++i)
     EXPECT_EQ(request("/"), std::pair(200u, std::string("served"))) << i;
 }
@@ -92,7 +65,8 @@ TEST_F(UrlTest, PairsOutliveTheirUrlAndBothTheEndOfTheRuntime) {
       params.append("b", "2");
       kept.searchParams.append("c", "3");
       return `${params} ${kept} ${iterator.next().value}`;
-    })");
+    })",
+       8);
   EXPECT_EQ(request("/").second, "a=1&b=2 http://b/?b=1&c=3 b");
 }
 

@@ -7,40 +7,20 @@
 
 #include <algorithm>
 
-#include "filter-cc/host_fake.h"
+#include "filter-cc/answering_test.h"
 #include "filter-cc/runtime.h"
 
 namespace fairlead {
 namespace {
 
-class UrlPatternTest : public testing::Test {
+class UrlPatternTest : public AnsweringTest {
 protected:
   /** Loads a filter that answers with what `run()` of the source comes to, and makes one request. */
   std::pair<uint32_t, std::string> answerOf(const std::string& source, uint32_t memoryMb,
                                             uint32_t cpuMs = 60'000) {
-    auto config = parseConfig("pattern", source + "\nexport default {\n  onRequest: async () =>"
-                                                  " new Response(String(await run()))\n}");
-    EXPECT_TRUE(config.ok()) << formatError(config.error());
-    config->limits.memoryMb = memoryMb;
-    config->limits.cpuMs = cpuMs;
-    // Sanitizers are slow.
-    config->limits.streamCpuMs = config->limits.loadMs = 60'000;
-    auto script = Script::load(*config);
-    EXPECT_TRUE(script.ok()) << formatError(script.error());
-    config_.reset(new FilterConfig{std::move(*config), std::move(*script)});
-    Exchange exchange(envoy_, *config_);
-    exchange.requestHeaders(
-        {{":method", "GET"}, {":path", "/"}, {":authority", "a"}, {":scheme", "http"}});
-    return {exchange.atClient().status(), exchange.atClient().body};
+    load(source, memoryMb, cpuMs);
+    return request("/");
   }
-  bool logHolds(std::string_view text) const {
-    return std::any_of(envoy_.log().begin(), envoy_.log().end(), [&](const LogLine& line) {
-      return line.message.find(text) != std::string::npos;
-    });
-  }
-
-  FakeEnvoy envoy_;
-  std::unique_ptr<FilterConfig> config_;
 };
 
 TEST_F(UrlPatternTest, PatternsCountAgainstMemoryMb) {
