@@ -414,37 +414,11 @@ Outcome<void> FormData_set(Call& call, FormDataData& self, std::string_view name
   return {};
 }
 
-bool entryAt(JSContext* ctx, JSValueConst iterable, size_t index, js::Value& key,
-             js::Value& value) {
-  const auto* data = static_cast<FormDataData*>(
-      bind::tryUnwrap(Runtime::from(ctx), iterable, HostClass::FormData));
-  if (index >= data->entries.size())
-    return false;
-  key = js::newUtf8(ctx, data->entries[index].name);
-  value = valueOf(ctx, data->entries[index]);
-  return true;
-}
-
-Outcome<void> FormData_forEach(Call& call, FormDataData&, JSValueConst callback,
-                               JSValueConst thisArg) {
-  if (!forEachPair(call.ctx, call.receiver, entryAt, callback, thisArg))
-    return Thrown{};
-  return {};
-}
-
-Outcome<JSValue> entriesIterator(Call& call, PairPart part) {
-  return newPairIterator(call.runtime, call.receiver, part, entryAt, "FormData Iterator");
-}
-
-Outcome<JSValue> FormData_keys(Call& call, FormDataData&) {
-  return entriesIterator(call, PairPart::Key);
-}
-Outcome<JSValue> FormData_values(Call& call, FormDataData&) {
-  return entriesIterator(call, PairPart::Value);
-}
-Outcome<JSValue> FormData_entries(Call& call, FormDataData&) {
-  return entriesIterator(call, PairPart::Both);
-}
+using Pairs = PairMembers<FormDataData, formEntryAt, "FormData Iterator">;
+constexpr auto* FormData_forEach = Pairs::forEach;
+constexpr auto* FormData_keys = Pairs::keys;
+constexpr auto* FormData_values = Pairs::values;
+constexpr auto* FormData_entries = Pairs::entries;
 
 #define HOST_forms
 #include "filter-cc/bind_rows.h"
@@ -796,6 +770,23 @@ js::Value newBlob(Runtime& runtime, std::string_view bytes, std::string_view typ
   if (data->bytes == nullptr)
     return {runtime.ctx(), JS_ThrowOutOfMemory(runtime.ctx())};
   return bind::wrap(runtime, HostClass::Blob, data.release());
+}
+
+std::optional<size_t> formEntryCount(Runtime& runtime, JSValueConst value) {
+  const auto* form =
+      static_cast<FormDataData*>(bind::tryUnwrap(runtime, value, HostClass::FormData));
+  return form == nullptr ? std::nullopt : std::optional(form->entries.size());
+}
+
+bool formEntryAt(JSContext* ctx, JSValueConst iterable, size_t index, js::Value& key,
+                 js::Value& value) {
+  const auto* data = static_cast<FormDataData*>(
+      bind::tryUnwrap(Runtime::from(ctx), iterable, HostClass::FormData));
+  if (index >= data->entries.size())
+    return false;
+  key = js::newUtf8(ctx, data->entries[index].name);
+  value = valueOf(ctx, data->entries[index]);
+  return true;
 }
 
 bool formText(Runtime& runtime, JSValueConst value, std::string& body, std::string& contentType) {

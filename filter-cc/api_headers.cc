@@ -419,24 +419,11 @@ bool headerPairAt(JSContext* ctx, JSValueConst iterable, size_t index, js::Value
   return true;
 }
 
-Outcome<void> Headers_forEach(Call& call, HeadersData&, JSValueConst callback,
-                              JSValueConst thisArg) {
-  if (!forEachPair(call.ctx, call.receiver, headerPairAt, callback, thisArg))
-    return Thrown{};
-  return {};
-}
-
-Outcome<JSValue> iteratorOf(Call& call, PairPart part) {
-  return newPairIterator(call.runtime, call.receiver, part, headerPairAt, "Headers Iterator");
-}
-
-Outcome<JSValue> Headers_keys(Call& call, HeadersData&) { return iteratorOf(call, PairPart::Key); }
-Outcome<JSValue> Headers_values(Call& call, HeadersData&) {
-  return iteratorOf(call, PairPart::Value);
-}
-Outcome<JSValue> Headers_entries(Call& call, HeadersData&) {
-  return iteratorOf(call, PairPart::Both);
-}
+using Pairs = PairMembers<HeadersData, headerPairAt, "Headers Iterator">;
+constexpr auto* Headers_forEach = Pairs::forEach;
+constexpr auto* Headers_keys = Pairs::keys;
+constexpr auto* Headers_values = Pairs::values;
+constexpr auto* Headers_entries = Pairs::entries;
 
 #define HOST_headers
 #include "filter-cc/bind_rows.h"

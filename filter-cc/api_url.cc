@@ -434,8 +434,29 @@ Outcome<void> URLSearchParams_sort(Call& call, URLSearchParamsData& self) {
   return done(self.changed(call));
 }
 
-bool paramAt(JSContext* ctx, JSValueConst iterable, size_t index, js::Value& key,
-             js::Value& value) {
+using Pairs = PairMembers<URLSearchParamsData, searchParamAt, "URLSearchParams Iterator">;
+constexpr auto* URLSearchParams_forEach = Pairs::forEach;
+constexpr auto* URLSearchParams_keys = Pairs::keys;
+constexpr auto* URLSearchParams_values = Pairs::values;
+constexpr auto* URLSearchParams_entries = Pairs::entries;
+
+Outcome<std::string_view> URLSearchParams_toString(Call& call, URLSearchParamsData& self) {
+  return call.keep(self.pairs().to_string());
+}
+
+#define HOST_url
+#include "filter-cc/bind_rows.h"
+
+}  // namespace
+
+std::optional<size_t> searchParamCount(Runtime& runtime, JSValueConst value) {
+  const auto* data = static_cast<URLSearchParamsData*>(
+      bind::tryUnwrap(runtime, value, HostClass::URLSearchParams));
+  return data == nullptr ? std::nullopt : std::optional(data->pairs().size());
+}
+
+bool searchParamAt(JSContext* ctx, JSValueConst iterable, size_t index, js::Value& key,
+                   js::Value& value) {
   const auto* data = static_cast<URLSearchParamsData*>(
       bind::tryUnwrap(Runtime::from(ctx), iterable, HostClass::URLSearchParams));
   if (index >= data->pairs().size())
@@ -446,37 +467,10 @@ bool paramAt(JSContext* ctx, JSValueConst iterable, size_t index, js::Value& key
   return true;
 }
 
-Outcome<void> URLSearchParams_forEach(Call& call, URLSearchParamsData&, JSValueConst callback,
-                                      JSValueConst thisArg) {
-  if (!forEachPair(call.ctx, call.receiver, paramAt, callback, thisArg))
-    return Thrown{};
-  return {};
+std::optional<std::string> urlText(Runtime& runtime, JSValueConst value) {
+  auto* data = static_cast<URLData*>(bind::tryUnwrap(runtime, value, HostClass::URL));
+  return data == nullptr ? std::nullopt : std::optional(std::string(data->url().get_href()));
 }
-
-Outcome<JSValue> paramsIterator(Call& call, PairPart part) {
-  return newPairIterator(call.runtime, call.receiver, part, paramAt, "URLSearchParams Iterator");
-}
-
-Outcome<JSValue> URLSearchParams_keys(Call& call, URLSearchParamsData&) {
-  return paramsIterator(call, PairPart::Key);
-}
-
-Outcome<JSValue> URLSearchParams_values(Call& call, URLSearchParamsData&) {
-  return paramsIterator(call, PairPart::Value);
-}
-
-Outcome<JSValue> URLSearchParams_entries(Call& call, URLSearchParamsData&) {
-  return paramsIterator(call, PairPart::Both);
-}
-
-Outcome<std::string_view> URLSearchParams_toString(Call& call, URLSearchParamsData& self) {
-  return call.keep(self.pairs().to_string());
-}
-
-#define HOST_url
-#include "filter-cc/bind_rows.h"
-
-}  // namespace
 
 std::optional<std::string> searchParamsText(Runtime& runtime, JSValueConst value) {
   const auto* data = static_cast<URLSearchParamsData*>(

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -51,6 +52,11 @@ BlobData* blobOf(Runtime& runtime, JSValueConst value);
 /** A Blob of bytes; an exception when memory runs out. */
 js::Value newBlob(Runtime& runtime, std::string_view bytes, std::string_view type);
 
+/** How many entries a FormData has; nothing for any other value. */
+std::optional<size_t> formEntryCount(Runtime& runtime, JSValueConst value);
+/** These entries, as PairAt. */
+bool formEntryAt(JSContext* ctx, JSValueConst iterable, size_t index, js::Value& key,
+                 js::Value& value);
 /** A FormData as `multipart/form-data`, and the content type with its boundary. False: it is no FormData. */
 bool formText(Runtime& runtime, JSValueConst value, std::string& body, std::string& contentType);
 /** A FormData of a body with that content type; an exception for what is no form. */

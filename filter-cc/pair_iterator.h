@@ -27,4 +27,19 @@ js::Value newPairIterator(Runtime& runtime, JSValueConst iterable, PairPart part
 bool forEachPair(JSContext* ctx, JSValueConst iterable, PairAt at, JSValueConst callback,
                  JSValueConst thisArg);
 
+/** The members of an iterable class: `Self` is behind its objects, `Iterator` is the iterators' toStringTag. */
+template <class Self, PairAt At, bind::Name Iterator> struct PairMembers {
+  static Outcome<void> forEach(Call& call, Self&, JSValueConst callback, JSValueConst thisArg) {
+    if (!forEachPair(call.ctx, call.receiver, At, callback, thisArg))
+      return Thrown{};
+    return {};
+  }
+  template <PairPart Part> static Outcome<JSValue> iterator(Call& call, Self&) {
+    return newPairIterator(call.runtime, call.receiver, Part, At, Iterator.chars);
+  }
+  static constexpr auto* keys = iterator<PairPart::Key>;
+  static constexpr auto* values = iterator<PairPart::Value>;
+  static constexpr auto* entries = iterator<PairPart::Both>;
+};
+
 }  // namespace fairlead

@@ -12,6 +12,13 @@
 
 namespace fairlead {
 
+/** The text of a URL object; nothing for any other value. */
+std::optional<std::string> urlText(Runtime& runtime, JSValueConst value);
+/** How many pairs a URLSearchParams object has; nothing for any other value. */
+std::optional<size_t> searchParamCount(Runtime& runtime, JSValueConst value);
+/** These pairs, as PairAt. */
+bool searchParamAt(JSContext* ctx, JSValueConst iterable, size_t index, js::Value& key,
+                   js::Value& value);
 /** A URLSearchParams object as form data (`a=1&b=2`); nothing for any other value. */
 std::optional<std::string> searchParamsText(Runtime& runtime, JSValueConst value);
 
