@@ -216,6 +216,8 @@ export interface ExchangeResult {
   readonly spans: readonly SpanResult[];
   /** The address that the filter gave to `ctx.setUpstreamHost`; null when it gave none. */
   readonly upstreamHost: string | null;
+  /** What the filter gave to `ctx.setSocketOption`, the last value of each, in the order in which they were first set. */
+  readonly socketOptions: readonly SocketOptionResult[];
   readonly log: readonly LogLine[];
   /** What fairlead did against the rules of its host: always empty, else please report it. */
   readonly violations: readonly string[];
@@ -231,6 +233,14 @@ export interface SpanResult {
   readonly tags: readonly (readonly [string, string])[];
   readonly events: readonly string[];
   readonly sampled: boolean;
+}
+
+/** An option that a filter has set on a connection of its exchange. */
+export interface SocketOptionResult {
+  readonly direction: 'upstream' | 'downstream';
+  readonly level: number;
+  readonly name: number;
+  readonly value: number | Uint8Array;
 }
 
 /** A message as it arrived at one end. */
@@ -318,10 +328,11 @@ interface MessageJson {
   readonly trailers: HeaderLines | null;
 }
 
-interface ExchangeJson extends Omit<ExchangeResult, 'upstream' | 'client' | 'callouts'> {
+interface ExchangeJson extends Omit<ExchangeResult, 'upstream' | 'client' | 'callouts' | 'socketOptions'> {
   readonly upstream: MessageJson;
   readonly client: MessageJson;
   readonly callouts: readonly (Omit<Callout, 'body'> & { readonly body: string })[];
+  readonly socketOptions: readonly (Omit<SocketOptionResult, 'value'> & { readonly value: number | string })[];
 }
 
 /**
@@ -446,6 +457,10 @@ export class Filter {
       ...(hasArrived(atUpstream) && { upstream: new ReceivedMessage(atUpstream) }),
       ...(hasArrived(atClient) && { client: new ReceivedMessage(atClient) }),
       callouts: result.callouts.map((callout) => ({ ...callout, body: Buffer.from(callout.body, 'latin1') })),
+      socketOptions: result.socketOptions.map(({ value, ...option }) => ({
+        ...option,
+        value: typeof value === 'string' ? Buffer.from(value, 'latin1') : value,
+      })),
     };
   }
 

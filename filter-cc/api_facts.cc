@@ -217,6 +217,13 @@ JSValue defineConnection(Runtime& runtime) {
   return bind::defineClass(runtime, HostClass::Connection, kRows, ConnectionData::kName);
 }
 
+bool countFactWrite(const Call& call, Stream& stream) {
+  if (stream.countMetadataWrite())
+    return true;
+  call.fail(ErrorCode::E_METADATA_LIMIT, {std::to_string(kMaxMetadataWrites)});
+  return false;
+}
+
 js::Value timingObject(JSContext* ctx, HostStream& host) {
   Timing timing;
   if (!host.timing(timing))

@@ -146,13 +146,6 @@ private:
   size_t bytes_ = 0;
 };
 
-bool mayWrite(const Call& call, Stream& stream) {
-  if (stream.countMetadataWrite())
-    return true;
-  call.fail(ErrorCode::E_METADATA_LIMIT, {std::to_string(kMaxMetadataWrites)});
-  return false;
-}
-
 Outcome<JSValue> Metadata_get(Call& call, MetadataData& self, std::string_view ns,
                               std::string_view key) {
   const std::optional<MetadataValue> value = self.stream.host().metadata(sourceOf(self), ns, key);
@@ -168,7 +161,7 @@ Outcome<void> Metadata_set(Call& call, MetadataData& self, std::string_view ns,
       std::find(config.metadata.begin(), config.metadata.end(), ns) == config.metadata.end())
     return call.fail(ErrorCode::E_METADATA_NAMESPACE, {ns});
   MetadataValue read;
-  if (!ValueReader(call).read(value, read) || !mayWrite(call, self.stream))
+  if (!ValueReader(call).read(value, read) || !countFactWrite(call, self.stream))
     return Thrown{};
   if (!self.stream.host().setMetadata(ns, key, read))
     return call.fail(ErrorCode::E_METADATA_VALUE,
@@ -229,7 +222,7 @@ bool readState(const Call& call, JSValueConst value, std::string& out) {
 Outcome<void> writeState(Call& call, FilterStateData& self, std::string_view key,
                          JSValueConst value, bool typed) {
   std::string bytes;
-  if (!readState(call, value, bytes) || !mayWrite(call, self.stream))
+  if (!readState(call, value, bytes) || !countFactWrite(call, self.stream))
     return Thrown{};
   switch (self.stream.host().setFilterState(key, bytes, typed)) {
   case FilterStateWrite::Done:

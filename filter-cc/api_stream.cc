@@ -3,7 +3,10 @@
 
 // `ctx`, and defineFilter.
 
+#include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <iterator>
 
 #include "filter-cc/stream.h"
 #include "filter-cc/world.h"
@@ -103,6 +106,10 @@ Outcome<JSValue> Context_span(Call& call, ContextData& self) {
   return dup(call, self.stream.partObject(Part::Span));
 }
 
+bool isInt32(double number) {
+  return std::trunc(number) == number && number >= INT32_MIN && number <= INT32_MAX;
+}
+
 /** Whether the request can still be sent elsewhere; else an exception is pending. */
 bool canRoute(const Call& call, Stream& stream) {
   if (stream.writable(HeaderMap::Request))
@@ -148,6 +155,84 @@ Outcome<void> Context_setUpstreamHost(Call& call, ContextData& self, std::string
     return Thrown{};
   if (!hasPort(address) || !self.stream.host().setUpstreamHost(address, strict))
     return call.fail(ErrorCode::E_UPSTREAM_HOST, {address});
+  return {};
+}
+
+/** Which option is meant; nothing with an exception pending. */
+std::optional<SocketOption> readSocketOption(const Call& call, std::string_view direction,
+                                             double level, double name) {
+  const bool isUpstream = direction == "upstream";
+  const char* const kNumber = "an integer of 32 bits";
+  if (!isUpstream && direction != "downstream")
+    bind::throwArgument(call, 0, "\"upstream\" or \"downstream\"");
+  else if (!isInt32(level))
+    bind::throwArgument(call, 1, kNumber);
+  else if (!isInt32(name))
+    bind::throwArgument(call, 2, kNumber);
+  else
+    return SocketOption{isUpstream ? SocketDirection::Upstream : SocketDirection::Downstream,
+                        static_cast<int32_t>(level), static_cast<int32_t>(name)};
+  return std::nullopt;
+}
+
+std::optional<SocketOptionValue> readSocketOptionValue(const Call& call, JSValueConst value) {
+  constexpr size_t kMaxBytes = 256;
+  double number = 0;
+  std::span<uint8_t> bytes;
+  if (JS_IsNumber(value) && JS_ToFloat64(call.ctx, &number, value) == 0 && isInt32(number))
+    return static_cast<int32_t>(number);
+  if (js::bytesOf(value, bytes) == js::BytesState::Found && !bytes.empty() &&
+      bytes.size() <= kMaxBytes)
+    return std::string(bytes.begin(), bytes.end());
+  bind::throwArgument(call, 3, "an integer of 32 bits, or 1 to 256 bytes");
+  return std::nullopt;
+}
+
+/** Linux's options of packet filters, whose values are addresses and descriptors of this process. */
+bool isPacketFilter(const SocketOption& option) {
+  constexpr int32_t kSocketLevel = 1;
+  constexpr int32_t kNames[] = {26, 50, 51, 52};
+  return option.level == kSocketLevel &&
+         std::find(std::begin(kNames), std::end(kNames), option.name) != std::end(kNames);
+}
+
+Outcome<JSValue> Context_socketOption(Call& call, ContextData& self, std::string_view direction,
+                                      double level, double name) {
+  const std::optional<SocketOption> option = readSocketOption(call, direction, level, name);
+  if (!option)
+    return Thrown{};
+  const std::optional<SocketOptionValue> value = self.stream.host().socketOption(*option);
+  if (!value)
+    return JS_UNDEFINED;
+  if (const int32_t* number = std::get_if<int32_t>(&*value))
+    return JS_NewInt32(call.ctx, *number);
+  const auto& bytes = std::get<std::string>(*value);
+  return JS_NewUint8ArrayCopy(call.ctx, reinterpret_cast<const uint8_t*>(bytes.data()),
+                              bytes.size());
+}
+
+Outcome<void> Context_setSocketOption(Call& call, ContextData& self, std::string_view direction,
+                                      double level, double name, JSValueConst given) {
+  const std::optional<SocketOption> option = readSocketOption(call, direction, level, name);
+  if (!option)
+    return Thrown{};
+  const std::optional<SocketOptionValue> value = readSocketOptionValue(call, given);
+  if (!value)
+    return Thrown{};
+  if (isPacketFilter(*option))
+    return call.fail(ErrorCode::E_SOCKET_OPTION, {"a filter of packets cannot be set"});
+  HostStream& host = self.stream.host();
+  if (option->direction == SocketDirection::Upstream) {
+    if (!canRoute(call, self.stream))
+      return Thrown{};
+    if (!host.canBeginResponse())
+      return call.fail(ErrorCode::E_SOCKET_OPTION,
+                       {"among the filters of a cluster the connection has been chosen"});
+  }
+  if (!countFactWrite(call, self.stream))
+    return Thrown{};
+  if (!host.setSocketOption(*option, *value))
+    return call.fail(ErrorCode::E_SOCKET_OPTION, {"the system refuses it"});
   return {};
 }
 

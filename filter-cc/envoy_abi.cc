@@ -41,6 +41,8 @@ using EnvoyHeader = envoy_dynamic_module_type_envoy_http_header;
 // Of envoy_dynamic_module_type_attribute_id.
 constexpr int kRequestProtocol = 10;
 constexpr int kUpstreamAddress = 41;
+// When an option is set on a socket of an upstream: before it is bound, which is early enough for every option.
+constexpr int kPrebind = 0;
 
 /** What a client sees when there is not even a stream to ask for its policy. */
 constexpr uint32_t kStandInStatus = 500;
@@ -944,6 +946,33 @@ public:
                                     envoy_, toModule(address), strict);
   }
 
+  // Envoy tells what was set, but some releases the first value of an option and not the last.
+
+  std::optional<SocketOptionValue> socketOption(const SocketOption& option) override {
+    const SocketOptionValue* value = socketOptions_ == nullptr ? nullptr : find(option);
+    return value == nullptr ? std::nullopt : std::optional(*value);
+  }
+
+  bool setSocketOption(const SocketOption& option, const SocketOptionValue& value) override {
+    const int direction = static_cast<int>(option.direction);
+    const int32_t* number = std::get_if<int32_t>(&value);
+    if (envoy_ == nullptr ||
+        !(number != nullptr
+              ? envoy_dynamic_module_callback_http_set_socket_option_int(
+                    envoy_, option.level, option.name, kPrebind, direction, *number)
+              : envoy_dynamic_module_callback_http_set_socket_option_bytes(
+                    envoy_, option.level, option.name, kPrebind, direction,
+                    toModule(std::get<std::string>(value)))))
+      return false;
+    if (socketOptions_ == nullptr)
+      socketOptions_ = std::make_unique<SocketOptions>();
+    if (SocketOptionValue* before = find(option))
+      *before = value;
+    else
+      socketOptions_->emplace_back(option, value);
+    return true;
+  }
+
   HostSpan* activeSpan() override {
     return envoy_ == nullptr
                ? nullptr
@@ -1008,6 +1037,15 @@ public:
   void release() override { delete this; }
 
 private:
+  using SocketOptions = std::vector<std::pair<SocketOption, SocketOptionValue>>;
+
+  /** What an option was set to; null where it was not. Requires: socketOptions_. */
+  SocketOptionValue* find(const SocketOption& option) const {
+    const auto isIt = [&](const auto& set) { return set.first == option; };
+    const auto found = std::find_if(socketOptions_->begin(), socketOptions_->end(), isIt);
+    return found == socketOptions_->end() ? nullptr : &found->second;
+  }
+
   static HostSpan* toSpan(void* span) { return static_cast<HostSpan*>(span); }
 
   static int bodyType(Direction direction, BodyPart part) {
@@ -1037,6 +1075,8 @@ private:
   bool failedClosed_ = false;
   void* scheduler_ = nullptr;
   std::optional<Keeper::Entry> wake_;
+  /** Null until one is set. */
+  std::unique_ptr<SocketOptions> socketOptions_;
   Stream stream_;
 };
 

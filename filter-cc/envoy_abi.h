@@ -56,6 +56,8 @@ using envoy_dynamic_module_type_http_stream_reset_reason = int;
 using envoy_dynamic_module_type_http_filter_stream_reset_reason = int;
 using envoy_dynamic_module_type_attribute_id = int;
 using envoy_dynamic_module_type_metadata_source = int;
+using envoy_dynamic_module_type_socket_option_state = int;
+using envoy_dynamic_module_type_socket_direction = int;
 using envoy_dynamic_module_type_on_http_filter_request_headers_status = int;
 using envoy_dynamic_module_type_on_http_filter_request_body_status = int;
 using envoy_dynamic_module_type_on_http_filter_request_trailers_status = int;
@@ -307,6 +309,16 @@ __attribute__((weak)) void envoy_dynamic_module_callback_http_get_timing_info(
 __attribute__((weak)) bool envoy_dynamic_module_callback_http_get_downstream_direct_remote_address(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter,
     envoy_dynamic_module_type_envoy_buffer* result);
+
+#define FAIRLEAD_SOCKET_OPTION                                                                     \
+  envoy_dynamic_module_type_http_filter_envoy_ptr filter, int64_t level, int64_t name,             \
+      envoy_dynamic_module_type_socket_option_state state,                                         \
+      envoy_dynamic_module_type_socket_direction direction
+bool envoy_dynamic_module_callback_http_set_socket_option_int(FAIRLEAD_SOCKET_OPTION,
+                                                              int64_t value);
+bool envoy_dynamic_module_callback_http_set_socket_option_bytes(
+    FAIRLEAD_SOCKET_OPTION, envoy_dynamic_module_type_module_buffer value);
+#undef FAIRLEAD_SOCKET_OPTION
 
 #define FAIRLEAD_METADATA_KEY                                                                      \
   envoy_dynamic_module_type_http_filter_envoy_ptr filter,                                          \

@@ -55,6 +55,9 @@ using SecretsData = PartData<HostClass::Secrets, "Secrets">;
 /** Reads of `ctx.attributes` by name. */
 extern const JSClassExoticMethods kAttributesMethods;
 
+/** Counts one write of metadata, filter state or a socket option; false with an exception pending past the cap. */
+bool countFactWrite(const Call& call, Stream& stream);
+
 /** What `ctx.timing` is: undefined where the proxy does not tell; an exception out of memory. */
 js::Value timingObject(JSContext* ctx, HostStream& host);
 

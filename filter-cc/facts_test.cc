@@ -300,6 +300,57 @@ TEST_P(FactsTest, RoutingEndsWhenTheRequestHasLeft) {
   EXPECT_EQ(told(), (List{"[\"E_HEADERS_SENT\"]", "[\"E_WRONG_PHASE\",\"E_WRONG_PHASE\"]"}));
 }
 
+TEST_P(FactsTest, SocketOptionsAreNumbersAndBytesOfEachConnection) {
+  // F050
+  load("onRequest(request, ctx) {"
+       "  const get = (...key) => ctx.socketOption(...key) ?? null;"
+       "  tell(get('upstream', 1, 36), ctx.setSocketOption('upstream', 1, 36, -7) ?? null,"
+       "    get('upstream', 1, 36), get('downstream', 1, 36));"
+       "  ctx.setSocketOption('downstream', 6, 13, new Uint8Array([0, 255]).buffer);"
+       "  ctx.setSocketOption('upstream', 1, 36, new Uint8Array([1, 2, 3, 4]).subarray(1, 3));"
+       "  tell([...get('downstream', 6, 13)], [...get('upstream', 1, 36)]); },"
+       "onLog(ctx) { tell([...ctx.socketOption('upstream', 1, 36)]); }");
+  const ExchangeFacts facts = run(plan()).facts;
+  EXPECT_EQ(told(), (List{"[null,null,-7,null]", "[[0,255],[2,3]]", "[[2,3]]"}));
+  ASSERT_EQ(facts.socketOptions.size(), 2U);
+  EXPECT_EQ(std::get<std::string>(facts.socketOptions[0].second), "\x02\x03");
+  EXPECT_EQ(facts.socketOptions[1].first,
+            (SocketOption{SocketDirection::Downstream, 6, 13}));
+}
+
+TEST_P(FactsTest, ASocketOptionThatCannotBeSetIsRefused) {
+  // F050
+  load("onRequest(request, ctx) {"
+       "  const set = (...args) => of(() => ctx.setSocketOption(...args));"
+       "  tell([['both', 1, 2, 3], ['upstream', 1.5, 2, 3], ['upstream', 1, NaN, 3], ['upstream', 1, 2, "
+       "2 ** 31], ['upstream', 1, 2, -(2 ** 31) - 1], ['upstream', 1, 2, true], ['upstream', 1, 2, '3'], "
+       "['upstream', 1, 2, new Uint8Array()], ['upstream', 1, 2, new Uint8Array(257)]]"
+       "    .every((args) => set(...args) === 'E_ARGUMENT'));"
+       "  tell([26, 50, 51, 52].map((name) => set('downstream', 1, name, new Uint8Array(16))).join());"
+       "  tell(set('downstream', -1, 2, 3), ctx.socketOption('downstream', -1, 2) ?? null);"
+       "  setTimeout(() => tell(set('upstream', 1, 36, 1), set('downstream', 1, 36, 1)), 1); },"
+       "onResponse(response, ctx) { tell(of(() => ctx.setSocketOption('upstream', 1, 36, 1))); }");
+  const std::string refused = "E_SOCKET_OPTION";
+  const List lines = {"[true]",
+                      "[\"" + refused + "," + refused + "," + refused + "," + refused + "\"]",
+                      "[\"E_SOCKET_OPTION\",null]", "[\"E_HEADERS_SENT\",null]",
+                      "[\"E_HEADERS_SENT\"]"};
+  ExchangePlan exchange = plan();
+  exchange.upstream.delayMs = 5;
+  run(exchange);
+  EXPECT_EQ(told(), lines);
+}
+
+TEST_P(FactsTest, AmongAClustersFiltersTheUpstreamsConnectionHasBeenChosen) {
+  // F045, F050
+  load("onRequest(request, ctx) { const set = (to) => of(() => ctx.setSocketOption(to, 1, 36, 1));"
+       "  tell(set('upstream'), set('downstream')); }");
+  ExchangePlan exchange = plan();
+  exchange.options.inCluster = true;
+  run(exchange);
+  EXPECT_EQ(told(), (List{"[\"E_SOCKET_OPTION\",null]"}));
+}
+
 TEST_P(FactsTest, AttributesRunNoCodeAndSurviveMemoryPressure) {
   // F070
   load("onRequest(request, ctx) { const all = []; for (;;) all.push({ ...ctx.attributes }, "

@@ -22,6 +22,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace fairlead {
@@ -246,6 +247,19 @@ struct HostCount {
   size_t degraded = 0;
 };
 
+/** Which of the two connections of an exchange. The values are Envoy's. */
+enum class SocketDirection : uint8_t { Upstream, Downstream };
+
+/** An option of a connection's socket, by the system's numbers. */
+struct SocketOption {
+  SocketDirection direction;
+  int32_t level;
+  int32_t name;
+  bool operator==(const SocketOption&) const = default;
+};
+/** Its value: the system's int, or bytes. */
+using SocketOptionValue = std::variant<int32_t, std::string>;
+
 /** Points in the life of an exchange, in the order of Envoy's struct. */
 enum class TimePoint : uint8_t {
   StartUnix,
@@ -409,6 +423,17 @@ public:
   virtual std::optional<HostCount> hostCount(uint32_t priority) = 0;
   /** Asks for this host of the cluster, `IP:port`; false when there is no IP address. */
   virtual bool setUpstreamHost(std::string_view address, bool strict) = 0;
+
+  // --- Options of sockets ---
+
+  /** What setSocketOption has set; the proxy does not ask the system. */
+  virtual std::optional<SocketOptionValue> socketOption(const SocketOption& option) = 0;
+  /**
+   * Sets it on the client's connection, or on the one that the request will be sent by: only such
+   * connections are shared as have the same options. False: there is no client's connection, or the system
+   * refuses. Requires: of the upstream, the request has not left.
+   */
+  virtual bool setSocketOption(const SocketOption& option, const SocketOptionValue& value) = 0;
 
   // --- Tracing. Texts are valid until the next of these calls. ---
 

@@ -553,6 +553,16 @@ public:
     return exchange == nullptr || exchange->setUpstreamHost(address);
   }
 
+  std::optional<SocketOptionValue> socketOption(const SocketOption& option) override {
+    const Exchange* exchange = enter(HostCall::SocketOption, "socketOption");
+    return exchange == nullptr ? std::nullopt : exchange->socketOption(option);
+  }
+
+  bool setSocketOption(const SocketOption& option, const SocketOptionValue& value) override {
+    Exchange* exchange = enter(HostCall::SetSocketOption, "setSocketOption");
+    return exchange != nullptr && exchange->setSocketOption(option, value);
+  }
+
   // The core holds a span as a pointer to what it does not know; here that is a FakeSpan.
 
   HostSpan* activeSpan() override {
@@ -1807,6 +1817,31 @@ bool Exchange::setUpstreamHost(std::string_view address) {
   if (fits)
     upstreamHost_ = address;
   return fits;
+}
+
+std::optional<SocketOptionValue> Exchange::socketOption(const SocketOption& option) const {
+  const auto& options = facts_.socketOptions;
+  const auto isIt = [&](const auto& set) { return set.first == option; };
+  const auto found = std::find_if(options.begin(), options.end(), isIt);
+  return found == options.end() ? std::nullopt : std::optional(found->second);
+}
+
+bool Exchange::setSocketOption(const SocketOption& option, const SocketOptionValue& value) {
+  if (option.direction == SocketDirection::Upstream) {
+    if (options_.inCluster || flow(Direction::Request).headersForwarded)
+      violate("setSocketOption: the connection to the upstream has been chosen");
+  } else if (option.level < 0 || option.name < 0) {
+    // As the system does for one that it does not know.
+    return false;
+  }
+  auto& options = facts_.socketOptions;
+  const auto isIt = [&](const auto& set) { return set.first == option; };
+  const auto found = std::find_if(options.begin(), options.end(), isIt);
+  if (found == options.end())
+    options.emplace_back(option, value);
+  else
+    found->second = value;
+  return true;
 }
 
 void Exchange::wakeAt(uint64_t deadlineNs) {

@@ -349,6 +349,8 @@ enum class HostCall : uint8_t {
   ClearRouteCache,
   Cluster,
   SetUpstreamHost,
+  SocketOption,
+  SetSocketOption,
   Tracing,
   WorkerIndex,
   Release,
@@ -392,6 +394,8 @@ struct ExchangeFacts {
   std::map<std::string, std::string, std::less<>> filterState;
   std::optional<std::string> cluster;
   HostCount hosts;
+  /** In the order in which they were first set. */
+  std::vector<std::pair<SocketOption, SocketOptionValue>> socketOptions;
   /** The exchange has a span. */
   bool traced = false;
 };
@@ -632,6 +636,8 @@ private:
   std::optional<std::string> requestText(Attribute attribute) const;
   FilterStateWrite setFilterState(std::string_view key, std::string_view value, bool typed);
   bool setUpstreamHost(std::string_view address);
+  std::optional<SocketOptionValue> socketOption(const SocketOption& option) const;
+  bool setSocketOption(const SocketOption& option, const SocketOptionValue& value);
 
   void violate(const std::string& what);
 

@@ -109,6 +109,8 @@ public:
   std::optional<std::string_view> clusterName() override { return {}; }
   std::optional<HostCount> hostCount(uint32_t) override { return {}; }
   bool setUpstreamHost(std::string_view, bool) override { return false; }
+  std::optional<SocketOptionValue> socketOption(const SocketOption&) override { return {}; }
+  bool setSocketOption(const SocketOption&, const SocketOptionValue&) override { return false; }
   // Nothing traces a job: it has no span, and so nobody asks for more.
   HostSpan* activeSpan() override { return nullptr; }
   HostSpan* spawnSpan(HostSpan&, std::string_view) override { return nullptr; }

@@ -225,7 +225,7 @@ public:
   void setHeader(HeaderMap map, std::string_view name, std::string_view value);
   void addHeader(HeaderMap map, std::string_view name, std::string_view value);
   void removeHeader(HeaderMap map, std::string_view name);
-  /** Counts one write of metadata or filter state; false past the cap. */
+  /** Counts one write of metadata, filter state or a socket option; false past the cap. */
   bool countMetadataWrite() { return rare().metadataWrites++ < kMaxMetadataWrites; }
   /** Has the route chosen anew. Requires: writable(Request). */
   void clearRouteCache();

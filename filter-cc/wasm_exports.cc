@@ -554,6 +554,17 @@ std::string jsonSpan(const FakeSpan& span) {
                      {"sampled", jsonBool(span.sampled)}});
 }
 
+std::string jsonSocketOption(const std::pair<SocketOption, SocketOptionValue>& set) {
+  const auto& [option, value] = set;
+  const int32_t* number = std::get_if<int32_t>(&value);
+  return jsonObject(
+      {{"direction", option.direction == SocketDirection::Upstream ? R"("upstream")"
+                                                                   : R"("downstream")"},
+       {"level", std::to_string(option.level)},
+       {"name", std::to_string(option.name)},
+       {"value", number != nullptr ? std::to_string(*number) : jsonBytes(std::get<std::string>(value))}});
+}
+
 ExchangeFacts readFacts(Reader& reader, const js::Value& value) {
   ExchangeFacts facts;
   reader.eachMember(
@@ -747,6 +758,8 @@ uint8_t* fairlead_exchange(uint32_t handle, const char* request, size_t length) 
                                      {"upstreamHost", result.upstreamHost
                                                           ? jsonText(*result.upstreamHost)
                                                           : "null"},
+                                     {"socketOptions", jsonList(result.facts.socketOptions,
+                                                                jsonSocketOption)},
                                      {"log", host.takeLog()},
                                      {"violations", jsonList(host.envoy.finish(), jsonText)}}));
 }

@@ -33,6 +33,9 @@ const stream: Functions = {
   ),
   clearRouteCache: 'Outcome<void> Context_clearRouteCache(Call&, ContextData&) { return {}; }',
   setUpstreamHost: 'Outcome<void> Context_setUpstreamHost(Call&, ContextData&, std::string_view, JSValueConst) { return {}; }',
+  socketOption: 'Outcome<JSValue> Context_socketOption(Call&, ContextData&, std::string_view, double, double) { return JS_UNDEFINED; }',
+  setSocketOption:
+    'Outcome<void> Context_setSocketOption(Call&, ContextData&, std::string_view, double, double, JSValueConst) { return {}; }',
   addResponseFlag: 'Outcome<void> Context_addResponseFlag(Call&, ContextData&, std::string_view) { return {}; }',
   reset: 'Outcome<void> Context_reset(Call&, ContextData&) { return {}; }',
   endConnection: 'Outcome<void> Context_endConnection(Call&, ContextData&) { return {}; }',

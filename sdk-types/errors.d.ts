@@ -78,6 +78,7 @@ export type HostErrorCode =
   | 'E_FILTER_STATE'
   | 'E_SPAN_LIMIT'
   | 'E_UPSTREAM_HOST'
+  | 'E_SOCKET_OPTION'
   | 'E_ENVOY_RELEASE'
   | 'E_CLUSTER_HEADER'
   // Cryptography

@@ -30,7 +30,7 @@
 /// <reference path="./engine.d.ts" />
 
 export { defineFilter } from './stream.js';
-export type { Context, Environment, Filter, HookResult } from './stream.js';
+export type { Context, Environment, Filter, HookResult, SocketDirection } from './stream.js';
 export type { Attributes, Connection, LocalReplyResult, TimingResult } from './facts.js';
 export type { FilterState, Metadata, MetadataValueInit, MetadataValueResult, TypedMetadataResult } from './metadata.js';
 export type { Cluster, HostsResult, Route, UpstreamHostOptions } from './routing.js';

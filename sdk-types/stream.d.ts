@@ -11,6 +11,13 @@ import type { Span } from './tracing.js';
 import type { Chunk, ChunkResult } from './body.js';
 
 /**
+ * Which of an exchange's two connections, in Envoy's words.
+ *
+ * @since 1
+ */
+export type SocketDirection = 'upstream' | 'downstream';
+
+/**
  * What a hook gives back: nothing lets the message go on, a Response answers in its place.
  *
  * @since 1
@@ -307,6 +314,43 @@ export interface Context<Config = unknown, State extends object = Record<string,
    * @throws E_ARGUMENT for options that are not an object
    */
   setUpstreamHost(address: string, options?: UpstreamHostOptions): void;
+
+  /**
+   * What this filter has set with `setSocketOption` in this exchange; undefined where it has set nothing. Envoy does not
+   * ask the system.
+   *
+   * @phase Hooks
+   * @since 1
+   * @example
+   * if (ctx.socketOption("upstream", 1, 36) === undefined) ctx.setSocketOption("upstream", 1, 36, 7);
+   * @throws E_DEAD_HANDLE after the stream
+   * @throws E_ARGUMENT for another direction, and for numbers that are not integers of 32 bits
+   */
+  socketOption(direction: SocketDirection, level: number, name: number): number | Uint8Array | undefined;
+
+  /**
+   * Sets an option of a connection's socket, by the numbers that the system of this Envoy gives to its level and name:
+   * on Linux level 1 is `SOL_SOCKET`, 6 is TCP, 0 is IP, and 41 is IPv6.
+   *
+   * `downstream` is the client's connection, which is there: the option holds at once, and for its later requests too.
+   * `upstream` is the one that the request will be sent by. Its socket gets the option before it is bound (Envoy's state
+   * `prebind`), so Envoy shares such a connection only among requests with the same options; one that the system refuses
+   * there shows as a connection that fails. A number is the system's `int`, anything else is given as its bytes.
+   *
+   * @phase RequestHeaders|ResponseHeaders
+   * @since 1
+   * @example
+   * const SOL_SOCKET = 1;
+   * const SO_MARK = 36;
+   * ctx.setSocketOption("upstream", SOL_SOCKET, SO_MARK, request.path?.startsWith("/bulk") ? 2 : 1);
+   * @throws E_DEAD_HANDLE after the stream
+   * @throws E_WRONG_PHASE in `onLog`
+   * @throws E_ARGUMENT for another direction, numbers that are not integers of 32 bits, and no or more than 256 bytes
+   * @throws E_HEADERS_SENT when the request has left and the option is of the upstream
+   * @throws E_SOCKET_OPTION when the system refuses it, for packet filters, and for the upstream among a cluster's filters
+   * @throws E_METADATA_LIMIT for the 65th write of metadata, filter state and socket options in one stream
+   */
+  setSocketOption(direction: SocketDirection, level: number, name: number, value: number | ArrayBuffer | ArrayBufferView): void;
 
   /**
    * Adds a word to what Envoy's access log shows as `%CUSTOM_FLAGS%`; at most 16 in one exchange.

@@ -199,7 +199,7 @@ describe('rows and declarations (F105, F108)', () => {
     const noRows = new RegExp(
       '^(\\w*Algorithm(Identifier|Params)?|CryptoKeyPair|GeneratedKey|JsonWebKey|Key(Format|Type|Usage)|' +
         'DOMExceptionCodes$|Environment|Filter|HookResult|HostError|HostErrorCode|RequestInfo|RequestRedirect|ResponseType|' +
-        'SharedValue|MetricLabels|JobContext|FetchRetry|CompressionFormat|BlobPart|' +
+        'SharedValue|MetricLabels|JobContext|FetchRetry|CompressionFormat|BlobPart|SocketDirection|' +
         '\\w*EventListener\\w*|\\w+Init|\\w+Options|\\w+Result|' +
         'QueuingStrategy|ReadableWritablePair|Transformer|Underlying\\w+)\\b',
     );
@@ -235,7 +235,7 @@ describe('rows and declarations (F105, F108)', () => {
     const parameterTypes: Record<string, RegExp> = {
       Bool: /boolean/,
       Number: /number/,
-      String: /string|^CompressionFormat$/,
+      String: /string|^(CompressionFormat|SocketDirection)$/,
       ByteString: /string/,
       Bytes: /ArrayBuffer/,
       Function: /=>/,

@@ -4,9 +4,10 @@
 // What a real Envoy tells a script of an exchange, against what its access log says of the same one; and what a script
 // leaves for others: metadata and filter state.
 
+import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { readRows } from '../sdk-types/rows.ts';
-import { fairlead, lua, request, startRefusing, withEnvoy, withUpstream, envoyMinor, type Envoy, type EnvoyOptions } from './harness.ts';
+import { fairlead, keepAliveAgent, lua, request, startRefusing, withEnvoy, withUpstream, envoyMinor, type Envoy, type EnvoyOptions } from './harness.ts';
 
 const limits = { cpu_ms: 1000, stream_cpu_ms: 5000 };
 const attributes = readRows().filter(({ kind }) => kind === 'HOST_ATTRIBUTE');
@@ -366,4 +367,51 @@ test('of metadata and filter state together a stream writes 64 times, and the ne
     } catch (error) { console.info(JSON.stringify([done, error.code])); }
   }`;
   expect(await tellOf(hook)).toEqual([[64, 'E_METADATA_LIMIT']]);
+});
+
+describe('options of sockets', () => {
+  const [sockets, keepAlive, tcp, keepIdle] = [1, 9, 6, 4];
+
+  /** How long, in seconds, the kernel still waits until it probes a connection of Envoy's; null where it does not. */
+  async function keepAliveLeft(envoy: Envoy, end: 'local' | 'remote', port: number): Promise<(number | null)[]> {
+    const table = await readFile(`/proc/${envoy.pid}/net/tcp`, 'utf8');
+    const wanted = port.toString(16).toUpperCase().padStart(4, '0');
+    const established = '01';
+    const probes = '02';
+    return table.split('\n').flatMap((line) => {
+      const [, local = '', remote = '', state, , timer = ''] = line.trim().split(/\s+/);
+      const [kind, jiffies = ''] = timer.split(':');
+      if (state !== established || !(end === 'local' ? local : remote).endsWith(`:${wanted}`)) return [];
+      return [kind === probes ? parseInt(jiffies, 16) / 100 : null];
+    });
+  }
+
+  test('are those of the connection that the request is sent by, which others do not share, and of the client\'s (F050)', async () => {
+    const hooks = `onRequest(request, ctx) {
+      const seconds = Number(request.headers.get("x-idle"));
+      if (seconds === 0) return;
+      for (const end of ["upstream", "downstream"]) {
+        ctx.setSocketOption(end, ${tcp}, ${keepIdle}, seconds + 500);
+        ctx.setSocketOption(end, ${tcp}, ${keepIdle}, seconds);
+        ctx.setSocketOption(end, ${sockets}, ${keepAlive}, new Uint8Array([1, 0, 0, 0]));
+      }
+    }`;
+    await withUpstream({}, async (upstream) => {
+      const filters = [fairlead({ inline: `export default { ${hooks} }`, limits })];
+      await withEnvoy({ clusters: { upstream }, filters, concurrency: 1 }, async (envoy) => {
+        const ask = (seconds: number): Promise<unknown> => request(envoy, '/', { headers: [['x-idle', String(seconds)]] });
+        await ask(0);
+        expect(await keepAliveLeft(envoy, 'remote', upstream.port)).toEqual([null]);
+        await ask(1000);
+        await ask(1000);
+        await ask(2000);
+        const left = (await keepAliveLeft(envoy, 'remote', upstream.port)).sort((a, b) => (a ?? 0) - (b ?? 0));
+        expect(left).toEqual([null, expect.closeTo(1000, -2), expect.closeTo(2000, -2)]);
+        const agent = keepAliveAgent();
+        await request(envoy, '/', { headers: [['x-idle', '3000']], agent });
+        expect(await keepAliveLeft(envoy, 'local', envoy.port)).toEqual([expect.closeTo(3000, -2)]);
+        agent.destroy();
+      });
+    });
+  });
 });

@@ -71,6 +71,35 @@ export const facts: readonly Case[] = [
     log: ['info ["é",[0,255],"",null,null]'],
   },
   {
+    title: 'options of sockets are numbers and bytes of either connection (F050)',
+    hooks: `onRequest(request, ctx) {
+      const of = (use) => { try { return use() ?? null; } catch (error) { return error.code; } };
+      const [SOL_SOCKET, SO_KEEPALIVE, TCP, TCP_KEEPIDLE] = [1, 9, 6, 4];
+      const get = (...key) => { const value = ctx.socketOption(...key); return value instanceof Uint8Array ? [...value] : (value ?? null); };
+      console.info(JSON.stringify([get("upstream", TCP, TCP_KEEPIDLE), get("downstream", SOL_SOCKET, SO_KEEPALIVE)]));
+      ctx.setSocketOption("upstream", TCP, TCP_KEEPIDLE, 1000);
+      ctx.setSocketOption("upstream", TCP, TCP_KEEPIDLE, 1001);
+      ctx.setSocketOption("upstream", SOL_SOCKET, SO_KEEPALIVE, new Uint8Array([1, 0, 0, 0]));
+      ctx.setSocketOption("downstream", SOL_SOCKET, SO_KEEPALIVE, 1);
+      console.info(JSON.stringify([of(() => ctx.setSocketOption("downstream", -1, 2, 3)), of(() => ctx.setSocketOption("upstream", 1, 26, 1)),
+        of(() => ctx.setSocketOption("sideways", 1, 9, 1)), of(() => ctx.setSocketOption("upstream", 1, 9, 2 ** 31))]));
+      console.info(JSON.stringify([get("upstream", TCP, TCP_KEEPIDLE), get("upstream", SOL_SOCKET, SO_KEEPALIVE), get("downstream", -1, 2)]));
+    },
+    onResponse(response, ctx) {
+      try { ctx.setSocketOption("upstream", 1, 9, 1); } catch (error) { console.info(error.code); }
+      ctx.setSocketOption("downstream", 1, 9, 0);
+    },
+    onLog(ctx) { console.info(ctx.socketOption("upstream", 6, 4), ctx.socketOption("downstream", 1, 9)); }`,
+    exchanges: [{ want: { client: ok } }],
+    log: [
+      'info [null,null]',
+      'info ["E_SOCKET_OPTION","E_SOCKET_OPTION","E_ARGUMENT","E_ARGUMENT"]',
+      'info [1001,[1,0,0,0],null]',
+      'info E_HEADERS_SENT',
+      'info 1001 0',
+    ],
+  },
+  {
     title: 'an answer of Envoy or of another filter is told with its reason (F027)',
     hooks: `onResponse(response, { localReply }) { console.info(localReply.status, localReply.details !== ""); },
       onLog({ localReply }) { console.info(localReply.status); }`,
