@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <optional>
 #include <utility>
 
+#include "filter-cc/options.h"
 #include "filter-cc/runtime.h"
 #include "filter-cc/shared.h"
 #include "filter-cc/world.h"
@@ -65,14 +67,13 @@ js::Value fromShared(JSContext* ctx, const SharedValue& value) {
   return {ctx, JS_ParseJSON(ctx, value.payload.c_str(), value.payload.size(), "shared")};
 }
 
-/** `ttlMs` of the options, 0 without one. False: an exception is pending. */
-bool readTtl(const Call& call, JSValueConst options, uint64_t& ttlNs) {
-  ttlNs = 0;
-  if (JS_IsUndefined(options))
-    return true;
-  const js::Value ttl(call.ctx, JS_GetPropertyStr(call.ctx, options, "ttlMs"));
+/** `ttlMs` of the options that argument `index` is, 0 without one. False: an exception is pending. */
+bool readTtl(const Call& call, JSValueConst options, size_t index, uint64_t& ttlNs) {
+  constexpr std::string_view kNames[] = {"ttlMs"};
+  js::Value ttl;
   double ms = 0;
-  if (ttl.isException())
+  ttlNs = 0;
+  if (!readOptions(call, options, index, kNames, {&ttl, 1}))
     return false;
   if (ttl.isUndefined())
     return true;
@@ -102,7 +103,7 @@ Outcome<JSValue> shared_get(Call& call, std::string_view key) {
 Outcome<void> shared_set(Call& call, std::string_view key, JSValueConst value,
                          JSValueConst options) {
   uint64_t ttlNs = 0;
-  if (!readTtl(call, options, ttlNs))
+  if (!readTtl(call, options, 2, ttlNs))
     return Thrown{};
   std::optional<SharedValue> copy = toShared(call, value, 1);
   if (!copy)
@@ -117,7 +118,7 @@ Outcome<bool> shared_delete(Call& call, std::string_view key) { return storeOf(c
 Outcome<double> shared_incr(Call& call, std::string_view key, std::optional<double> by,
                             JSValueConst options) {
   uint64_t ttlNs = 0;
-  if (!readTtl(call, options, ttlNs))
+  if (!readTtl(call, options, 2, ttlNs))
     return Thrown{};
   if (by && !std::isfinite(*by))
     return call.fail(ErrorCode::E_RANGE, {"the step must be a finite number"});
@@ -136,7 +137,7 @@ Outcome<double> shared_incr(Call& call, std::string_view key, std::optional<doub
 Outcome<bool> shared_cas(Call& call, std::string_view key, JSValueConst expected,
                          JSValueConst value, JSValueConst options) {
   uint64_t ttlNs = 0;
-  if (!readTtl(call, options, ttlNs))
+  if (!readTtl(call, options, 3, ttlNs))
     return Thrown{};
   std::optional<SharedValue> sides[2];
   const JSValueConst given[] = {expected, value};
@@ -171,11 +172,8 @@ struct TokenRate {
 };
 
 /** A member of a rate. False: an exception is pending. */
-bool readRate(const Call& call, JSValueConst rate, const char* name, std::string_view must,
-              double most, double& number) {
-  const js::Value member(call.ctx, JS_GetPropertyStr(call.ctx, rate, name));
-  if (member.isException())
-    return false;
+bool readRate(const Call& call, const js::Value& member, std::string_view name,
+              std::string_view must, double most, double& number) {
   if (member.isUndefined() && number > 0)
     return true;
   if (JS_ToFloat64(call.ctx, &number, member.get()) < 0)
@@ -189,11 +187,15 @@ bool readRate(const Call& call, JSValueConst rate, const char* name, std::string
 std::optional<TokenRate> readTokenRate(const Call& call, JSValueConst given) {
   TokenRate rate;
   double perSecond = 0;
-  if (!readRate(call, given, "perSecond", "more than 0, at most 1000000", 1e6, perSecond))
+  constexpr std::string_view kNames[] = {"perSecond", "burst", "tokens"};
+  js::Value values[std::size(kNames)];
+  if (!readOptions(call, given, 1, kNames, values) ||
+      !readRate(call, values[0], kNames[0], "more than 0, at most 1000000", 1e6, perSecond))
     return std::nullopt;
   rate.burst = std::max(1.0, std::ceil(perSecond));
-  if (!readRate(call, given, "burst", "more than 0, at most 1000000000", 1e9, rate.burst) ||
-      !readRate(call, given, "tokens", "more than 0, at most the burst", rate.burst, rate.tokens))
+  if (!readRate(call, values[1], kNames[1], "more than 0, at most 1000000000", 1e9, rate.burst) ||
+      !readRate(call, values[2], kNames[2], "more than 0, at most the burst", rate.burst,
+                rate.tokens))
     return std::nullopt;
   constexpr double kUsPerSecond = 1e6;
   rate.usPerToken = kUsPerSecond / perSecond;

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <iterator>
 
+#include "filter-cc/options.h"
 #include "filter-cc/stream.h"
 #include "filter-cc/world.h"
 
@@ -140,20 +141,12 @@ bool hasPort(std::string_view address) {
 
 Outcome<void> Context_setUpstreamHost(Call& call, ContextData& self, std::string_view address,
                                       JSValueConst options) {
-  bool strict = false;
-  if (!JS_IsUndefined(options)) {
-    if (!JS_IsObject(options)) {
-      bind::throwArgument(call, 1, "an object");
-      return Thrown{};
-    }
-    const js::Value value(call.ctx, JS_GetPropertyStr(call.ctx, options, "strict"));
-    if (value.isException())
-      return Thrown{};
-    strict = JS_ToBool(call.ctx, value.get()) > 0;
-  }
-  if (!canRoute(call, self.stream))
+  constexpr std::string_view kNames[] = {"strict"};
+  js::Value strict;
+  if (!readOptions(call, options, 1, kNames, {&strict, 1}) || !canRoute(call, self.stream))
     return Thrown{};
-  if (!hasPort(address) || !self.stream.host().setUpstreamHost(address, strict))
+  if (!hasPort(address) ||
+      !self.stream.host().setUpstreamHost(address, JS_ToBool(call.ctx, strict.get()) > 0))
     return call.fail(ErrorCode::E_UPSTREAM_HOST, {address});
   return {};
 }

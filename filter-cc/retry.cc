@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <iterator>
 #include <string>
 
+#include "filter-cc/options.h"
 #include "filter-cc/runtime.h"
 #include "filter-cc/stream.h"
 
@@ -97,32 +99,22 @@ bool readMember(const Call& call, std::string_view name, JSValueConst value, Ret
     return readWhole(call, path, value, 1, kMaxMs, policy.maxIntervalMs);
   if (name == "retryOn")
     return readCauses(call, value, policy);
-  if (name == "idempotent") {
-    const int flag = JS_ToBool(call.ctx, value);
-    policy.idempotent = flag > 0;
-    return flag >= 0;
-  }
-  call.fail(ErrorCode::E_OPTION, {"retry", "without " + path});
-  return false;
+  const int flag = JS_ToBool(call.ctx, value);
+  policy.idempotent = flag > 0;
+  return flag >= 0;
 }
 
-/** The members of an object; one that nobody knows is a mistake, and not an attempt less. */
-bool readMembers(const Call& call, JSValueConst option, RetryPolicy& policy) {
-  JSContext* ctx = call.ctx;
-  JSPropertyEnum* properties = nullptr;
-  uint32_t count = 0;
-  if (JS_GetOwnPropertyNames(ctx, &properties, &count, option, JS_GPN_STRING_MASK | JS_GPN_ENUM_ONLY) < 0)
+bool readPolicy(const Call& call, JSValueConst option, RetryPolicy& policy) {
+  constexpr std::string_view kNames[] = {"numRetries",     "perTryTimeoutMs", "baseIntervalMs",
+                                         "maxIntervalMs",  "retryOn",         "idempotent"};
+  js::Value values[std::size(kNames)];
+  if (!readMembers(call, option, "retry", kNames, values))
     return false;
-  bool read = true;
-  for (uint32_t i = 0; read && i < count; ++i) {
-    const js::Value value(ctx, JS_GetProperty(ctx, option, properties[i].atom));
-    const js::Value name(ctx, JS_AtomToString(ctx, properties[i].atom));
-    const js::Utf8 text(ctx, name.get());
-    read = !value.isException() && text &&
-           (value.isUndefined() || readMember(call, text.view(), value.get(), policy));
+  for (size_t i = 0; i < std::size(kNames); ++i) {
+    if (!values[i].isUndefined() && !readMember(call, kNames[i], values[i].get(), policy))
+      return false;
   }
-  JS_FreePropertyEnum(ctx, properties, count);
-  return read;
+  return true;
 }
 
 }  // namespace
@@ -135,7 +127,7 @@ bool readRetry(const Call& call, JSValueConst option, std::unique_ptr<RetryPolic
   } else if (!JS_IsObject(option)) {
     call.fail(ErrorCode::E_OPTION, {"retry", "a number or an object"});
     return false;
-  } else if (!readMembers(call, option, read)) {
+  } else if (!readPolicy(call, option, read)) {
     return false;
   }
   if (read.maxIntervalMs == 0) {

@@ -142,7 +142,7 @@ TEST_P(RetryTest, APolicyThatMakesNoSenseIsRefusedAtOnce) {
       {"{ retry: 11 }", "E_OPTION"},
       {"{ retry: 1.5 }", "E_OPTION"},
       {"{ retry: 'twice' }", "E_OPTION"},
-      {"{ retry: { attempts: 2 } }", "E_OPTION"},
+      {"{ retry: { attempts: 2 } }", "E_OPTION_NAME"},
       {"{ retry: { numRetries: 2, retryOn: ['4xx'] } }", "E_OPTION"},
       {"{ retry: { numRetries: 2, retryOn: [399] } }", "E_OPTION"},
       {"{ retry: { numRetries: 2, retryOn: [600] } }", "E_OPTION"},

@@ -18,6 +18,7 @@ export type HostErrorCode =
   | 'E_ARGUMENT'
   | 'E_RANGE'
   | 'E_OPTION'
+  | 'E_OPTION_NAME'
   | 'E_DYNAMIC_IMPORT'
   | 'E_INTERNAL'
   // Headers and messages

@@ -122,6 +122,7 @@ interface FetchInit extends RequestInit {
  * @throws E_ARGUMENT for an `init` that is not an object
  * @throws E_URL for a URL that is not absolute or holds credentials; by the promise, as all that follow
  * @throws E_OPTION for a member of `init` that has no such value
+ * @throws E_OPTION_NAME for a member of `retry` of another name
  * @throws E_METHOD for CONNECT, TRACE, TRACK, and what is no method
  * @throws E_HEADER_NAME for a name that is not a token
  * @throws E_HEADER_VALUE for a value with CR, LF or NUL

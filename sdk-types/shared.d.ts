@@ -116,8 +116,9 @@ export interface Shared {
    * @example
    * shared.set("flags", { beta: true }, { ttlMs: 60_000 });
    * @throws E_NO_STREAM at load
-   * @throws E_ARGUMENT for undefined, a function or a symbol
+   * @throws E_ARGUMENT for undefined, a function or a symbol, and options that are no object
    * @throws E_OPTION for a `ttlMs` that is not more than 0
+   * @throws E_OPTION_NAME for an option of another name
    * @throws E_SHARED_LIMIT when key and value are larger than the whole store
    */
   set(key: string, value: SharedValue, options?: SharedOptions): void;
@@ -146,7 +147,9 @@ export interface Shared {
    * if (shared.incr(`seen ${client}`, 1, { ttlMs: 1000 }) > 100) return new Response("slow down\n", { status: 429 });
    * @throws E_NO_STREAM at load
    * @throws E_RANGE for a step that is not finite
+   * @throws E_ARGUMENT for options that are no object
    * @throws E_OPTION for a `ttlMs` that is not more than 0
+   * @throws E_OPTION_NAME for an option of another name
    * @throws E_SHARED_TYPE when something other than a number is there
    * @throws E_SHARED_LIMIT when the key is larger than the whole store
    */
@@ -163,8 +166,9 @@ export interface Shared {
    * @example
    * if (shared.cas("leader", undefined, request.url, { ttlMs: 5000 })) console.info("this stream leads");
    * @throws E_NO_STREAM at load
-   * @throws E_ARGUMENT for a function or a symbol
+   * @throws E_ARGUMENT for a function or a symbol, and options that are no object
    * @throws E_OPTION for a `ttlMs` that is not more than 0
+   * @throws E_OPTION_NAME for an option of another name
    * @throws E_SHARED_LIMIT when key and value are larger than the whole store
    */
   cas(key: string, expected: SharedValue | undefined, value: SharedValue | undefined, options?: SharedOptions): boolean;
@@ -197,6 +201,7 @@ export interface Shared {
    * @throws E_NO_STREAM at load
    * @throws E_ARGUMENT when `rate` is not an object
    * @throws E_OPTION for a number of `rate` that is out of its range
+   * @throws E_OPTION_NAME for a member of `rate` of another name
    * @throws E_SHARED_TYPE when something other than a number is under `key`
    * @throws E_SHARED_LIMIT when the key is larger than the whole store
    */

@@ -312,6 +312,7 @@ export interface Context<Config = unknown, State extends object = Record<string,
    * @throws E_HEADERS_SENT when the request has left
    * @throws E_UPSTREAM_HOST for what is no IP address with a port
    * @throws E_ARGUMENT for options that are not an object
+   * @throws E_OPTION_NAME for an option of another name
    */
   setUpstreamHost(address: string, options?: UpstreamHostOptions): void;
 
