@@ -4,7 +4,9 @@
 #include "filter-cc/retry.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <iterator>
 #include <string>
@@ -117,6 +119,68 @@ bool readPolicy(const Call& call, JSValueConst option, RetryPolicy& policy) {
   return true;
 }
 
+std::optional<uint32_t> numberOf(std::string_view text) {
+  uint32_t number = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc() && rest == end ? std::optional(number) : std::nullopt;
+}
+
+/** An HTTP date in any of the three forms that RFC 9110 has a recipient know, as seconds since 1970. */
+std::optional<int64_t> parseHttpDate(std::string_view text) {
+  constexpr std::string_view kMonths = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  constexpr size_t kMaxWords = 8;
+  std::array<std::string_view, kMaxWords + 1> words;
+  size_t count = 0;
+  while (!text.empty() && count < words.size()) {
+    const size_t end = std::min(text.find_first_of(" ,-:"), text.size());
+    if (end > 0)
+      words[count++] = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  // `Sun, 06 Nov 1994 08:49:37 GMT` and `Sunday, 06-Nov-94 08:49:37 GMT`, or `Sun Nov  6 08:49:37 1994`.
+  const bool isUnix = count == kMaxWords - 1;
+  if (!isUnix && (count != kMaxWords || words[7] != "GMT"))
+    return std::nullopt;
+  const std::string_view monthName = words[isUnix ? 1 : 2];
+  const size_t month = monthName.size() == 3 ? kMonths.find(monthName) : std::string_view::npos;
+  std::array<uint32_t, 5> numbers{};
+  const size_t places[] = {isUnix ? 2U : 1U, isUnix ? 6U : 3U, isUnix ? 3U : 4U, isUnix ? 4U : 5U,
+                           isUnix ? 5U : 6U};
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    const std::optional<uint32_t> number = numberOf(words[places[i]]);
+    if (!number)
+      return std::nullopt;
+    numbers[i] = *number;
+  }
+  auto [day, year, hour, minute, second] = numbers;
+  // Two digits are of the years from 1970 on.
+  if (year < 100)
+    year += year < 70 ? 2000 : 1900;
+  const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(year)),
+                                         std::chrono::month(static_cast<unsigned>(month / 3 + 1)),
+                                         std::chrono::day(day)};
+  if (month == std::string_view::npos || month % 3 != 0 || year > 9999 || !date.ok() || hour > 23 || minute > 59 || second > 60)
+    return std::nullopt;
+  constexpr int64_t kSecondsPerDay = 86'400;
+  return std::chrono::sys_days(date).time_since_epoch().count() * kSecondsPerDay +
+         int64_t{hour} * 3600 + int64_t{minute} * 60 + second;
+}
+
+/** How long `retry-after` asks to wait, in seconds or until a date; nothing where it says neither. */
+std::optional<uint64_t> retryAfterMs(std::string_view value) {
+  constexpr int64_t kMsPerSecond = 1000;
+  constexpr uint32_t kMaxSeconds = kMaxMs / kMsPerSecond;
+  if (!value.empty() && value.find_first_not_of("0123456789") == std::string_view::npos)
+    return uint64_t{std::min(numberOf(value).value_or(kMaxSeconds), kMaxSeconds)} * kMsPerSecond;
+  const std::optional<int64_t> date = parseHttpDate(value);
+  if (!date)
+    return std::nullopt;
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const int64_t nowMs = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+  return static_cast<uint64_t>(std::clamp<int64_t>(*date * kMsPerSecond - nowMs, 0, kMaxMs));
+}
+
 }  // namespace
 
 bool readRetry(const Call& call, JSValueConst option, std::unique_ptr<RetryPolicy>& policy) {
@@ -185,12 +249,8 @@ std::optional<uint64_t> Stream::pauseBeforeRetry(const Fetch& fetch, std::string
   if (fetchesStarted_ >= maxFetches())
     return std::nullopt;
   uint64_t pauseNs = retry.policy().backOffNs(retry.made());
-  uint64_t seconds = 0;
-  const char* end = retryAfter.data() + retryAfter.size();
-  if (!retryAfter.empty() && std::from_chars(retryAfter.data(), end, seconds).ptr == end) {
-    const uint64_t ms = std::min(seconds, uint64_t{kMaxMs} / 1000) * 1000;
-    pauseNs = std::max(pauseNs, std::min(ms, uint64_t{retry.policy().maxIntervalMs}) * kNsPerMs);
-  }
+  if (const std::optional<uint64_t> ms = retryAfterMs(retryAfter))
+    pauseNs = std::max(pauseNs, std::min(*ms, uint64_t{retry.policy().maxIntervalMs}) * kNsPerMs);
   return retry.mayBegin(host::monotonicNs(), pauseNs) ? std::optional(pauseNs) : std::nullopt;
 }
 

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <ctime>
 #include <memory>
 #include <string>
 #include <vector>
@@ -198,6 +199,32 @@ TEST_P(RetryTest, RetryAfterIsHeededUpToTheLongestPause) {
   EXPECT_GE(elapsedMs("3600"), 2'010U);
   EXPECT_LE(elapsedMs("18446744073709551615"), 2'022U);
   EXPECT_LE(elapsedMs("Wed, 21 Oct 2015 07:28:00 GMT"), 22U);
+}
+
+TEST_P(RetryTest, RetryAfterIsADateInEachOfItsForms) {
+  // F037
+  const auto elapsedMs = [&](const std::string& retryAfter) {
+    CalloutAnswer busy = kBusy;
+    busy.headers.emplace_back("retry-after", retryAfter);
+    answer({busy, kGood});
+    return run().elapsedNs / 1'000'000;
+  };
+  load("return outcome(fetch('http://auth/', { retry: { numRetries: 1, baseIntervalMs: 1, maxIntervalMs: 8000 } }));");
+  // A date says whole seconds, and the clock goes on while the test runs.
+  const std::time_t then = std::time(nullptr) + 7;
+  for (const char* form : {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"}) {
+    char date[64];
+    ASSERT_GT(std::strftime(date, sizeof date, form, std::gmtime(&then)), 0U);
+    const uint64_t waitedMs = elapsedMs(date);
+    EXPECT_GT(waitedMs, 1'000U) << date;
+    EXPECT_LE(waitedMs, 7'022U) << date;
+  }
+  EXPECT_GE(elapsedMs("Fri, 31 Dec 2100 23:59:60 GMT"), 8'000U);
+  for (const char* none : {"Fri, 31 Dec 2100 23:59:59 CET", "Fri, 31 Dec 2100 24:00:00 GMT", "Mon, 31 Feb 2100 23:59:59 GMT",
+                           "Fri, 31 Dez 2100 23:59:59 GMT", "Fri, 31 anF 2100 23:59:59 GMT", "Fri, 31 Dec 2100 23:59 GMT",
+                           "Fri, 31 Dec 2100 23:59:59 GMT 1", "Fri, 31 Dec 99999 23:59:59 GMT", "31 Dec 2100", "soon", "-1", "1.5",
+                           ",,,,,,,", "4294967296 s"})
+    EXPECT_LE(elapsedMs(none), 22U) << none;
 }
 
 TEST_P(RetryTest, TheWholeCallKeepsToItsTime) {

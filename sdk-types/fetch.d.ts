@@ -46,8 +46,8 @@ interface FetchRetry {
   baseIntervalMs?: number | undefined;
 
   /**
-   * The longest pause of all, in milliseconds, also where `retry-after` asks for more seconds; by default ten times
-   * `baseIntervalMs`.
+   * The longest pause of all, in milliseconds, also where `retry-after` asks for more, in seconds or by a date; by
+   * default ten times `baseIntervalMs`.
    *
    * @since 1
    */
