@@ -10,10 +10,14 @@
 #include <utility>
 
 #include "filter-cc/console.h"
+#include "filter-cc/forms.h"
 #include "filter-cc/headers.h"
 #include "filter-cc/host.h"
+#include "filter-cc/message.h"
+#include "filter-cc/pair_iterator.h"
 #include "filter-cc/runtime.h"
 #include "filter-cc/stream.h"
+#include "filter-cc/url.h"
 #include "filter-cc/world.h"
 
 namespace fairlead {
@@ -361,22 +365,87 @@ JSValue describeError(JSContext* ctx, JSValueConst, int, JSValueConst* argv) {
   });
 }
 
+/** What the builtin takes for a list: values side by side. */
+class Flat {
+public:
+  explicit Flat(JSContext* ctx) : ctx_(ctx), list_(ctx, JS_NewArray(ctx)) {}
+
+  void add(js::Value value) {
+    if (list_.isException())
+      return;
+    if (value.isException() ||
+        JS_DefinePropertyValueUint32(ctx_, list_.get(), length_++, value.release(), JS_PROP_C_W_E) < 0)
+      list_ = js::Value(ctx_, JS_EXCEPTION);
+  }
+  void add(std::string_view text) { add(js::newUtf8(ctx_, text)); }
+  void add(double number) { add(js::Value(ctx_, JS_NewNumber(ctx_, number))); }
+  template <class Value> void add(const char* name, Value value) {
+    add(std::string_view(name));
+    add(std::move(value));
+  }
+  JSValue release() { return list_.release(); }
+
+private:
+  JSContext* ctx_;
+  js::Value list_;
+  uint32_t length_ = 0;
+};
+
+JSValue membersOf(JSContext* ctx, JSValueConst, int, JSValueConst* argv) {
+  return bind::barrier(ctx, "console", [&]() -> JSValue {
+    Runtime& runtime = Runtime::from(ctx);
+    const JSValueConst object = argv[0];
+    Flat members(ctx);
+    if (const std::optional<std::string> url = urlText(runtime, object)) {
+      members.add("href", std::string_view(*url));
+    } else if (const BlobData* blob = blobOf(runtime, object)) {
+      if (blob->isFile)
+        members.add("name", std::string_view(blob->name));
+      members.add("size", static_cast<double>(blob->size));
+      members.add("type", std::string_view(blob->type));
+    } else if (auto* request = static_cast<RequestData*>(
+                   bind::tryUnwrap(runtime, object, HostClass::Request))) {
+      members.add("method", std::string_view(methodOf(*request)));
+      members.add("url", std::string_view(urlOf(*request)));
+      members.add("headers", headersObject(runtime, *request));
+    } else if (auto* response = static_cast<ResponseData*>(
+                   bind::tryUnwrap(runtime, object, HostClass::Response))) {
+      members.add("status", static_cast<double>(statusOf(*response)));
+      members.add("headers", headersObject(runtime, *response));
+    } else {
+      return JS_UNDEFINED;
+    }
+    return members.release();
+  });
+}
+
 JSValue entriesOf(JSContext* ctx, JSValueConst, int, JSValueConst* argv) {
   return bind::barrier(ctx, "console", [&]() -> JSValue {
-    const auto* headers = static_cast<HeadersData*>(
-        bind::tryUnwrap(Runtime::from(ctx), argv[0], HostClass::Headers));
-    if (headers == nullptr)
-      return JS_UNDEFINED;
-    js::Value entries(ctx, JS_NewArray(ctx));
-    uint32_t length = 0;
-    for (const auto& [name, value] : headers->lines()) {
-      for (const std::string* bytes : {&name, &value}) {
-        js::Value text = js::newByteString(ctx, *bytes);
-        if (entries.isException() || text.isException() ||
-            JS_DefinePropertyValueUint32(ctx, entries.get(), length++, text.release(),
-                                         JS_PROP_C_W_E) < 0)
-          return JS_EXCEPTION;
+    // As many as the builtin shows of anything.
+    constexpr size_t kMaxShown = 100;
+    Runtime& runtime = Runtime::from(ctx);
+    Flat entries(ctx);
+    if (const auto* headers = static_cast<HeadersData*>(
+            bind::tryUnwrap(runtime, argv[0], HostClass::Headers))) {
+      const HeaderList lines = headers->lines();
+      entries.add(static_cast<double>(lines.size()));
+      for (size_t i = 0; i < std::min(lines.size(), kMaxShown); ++i) {
+        entries.add(js::newByteString(ctx, lines[i].first));
+        entries.add(js::newByteString(ctx, lines[i].second));
       }
+      return entries.release();
+    }
+    const std::optional<size_t> params = searchParamCount(runtime, argv[0]);
+    const std::optional<size_t> count = params ? params : formEntryCount(runtime, argv[0]);
+    if (!count)
+      return JS_UNDEFINED;
+    entries.add(static_cast<double>(*count));
+    js::Value name;
+    js::Value value;
+    const PairAt at = params ? searchParamAt : formEntryAt;
+    for (size_t i = 0; i < kMaxShown && at(ctx, argv[0], i, name, value); ++i) {
+      entries.add(std::move(name));
+      entries.add(std::move(value));
     }
     return entries.release();
   });
@@ -386,6 +455,7 @@ constexpr JSCFunctionListEntry kNatives[] = {
     bind::functionEntry("classOf", 1, classOf),
     bind::functionEntry("describeError", 1, describeError),
     bind::functionEntry("entriesOf", 1, entriesOf),
+    bind::functionEntry("membersOf", 1, membersOf),
 };
 
 }  // namespace

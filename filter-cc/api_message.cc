@@ -315,8 +315,7 @@ template <class Message> HeadersData* ownHeaders(Runtime& runtime, Message& mess
   return message.ownHeaders.get();
 }
 
-/** The script's object of a message's headers; an exception when memory runs out. */
-template <class Message> js::Value headersObject(Runtime& runtime, Message& message) {
+template <class Message> js::Value headersObjectOf(Runtime& runtime, Message& message) {
   HeadersData* data = headersOf(runtime, message);
   if (data == nullptr)
     return {runtime.ctx(), JS_EXCEPTION};
@@ -341,6 +340,14 @@ HeadersData* headersOf(Runtime& runtime, ResponseData& response) {
                                     : ownHeaders(runtime, response);
 }
 
+js::Value headersObject(Runtime& runtime, RequestData& request) {
+  return headersObjectOf(runtime, request);
+}
+
+js::Value headersObject(Runtime& runtime, ResponseData& response) {
+  return headersObjectOf(runtime, response);
+}
+
 js::Value newResponse(Runtime& runtime, std::unique_ptr<ResponseData> data) {
   return bind::wrap(runtime, HostClass::Response, data.release());
 }
@@ -353,11 +360,22 @@ std::string_view liveField(const RequestData& request, std::string_view name) {
   return field ? field->value : std::string_view();
 }
 
+}  // namespace
+
 std::string methodOf(const RequestData& request) {
   return request.stream == nullptr ? request.method : std::string(liveField(request, ":method"));
 }
 
-}  // namespace
+uint32_t statusOf(const ResponseData& response) {
+  if (response.stream == nullptr)
+    return response.status;
+  const std::optional<HeaderLookup> field =
+      response.stream->host().header(HeaderMap::Response, ":status", 0);
+  uint32_t status = 0;
+  if (field)
+    std::from_chars(field->value.data(), field->value.data() + field->value.size(), status);
+  return status;
+}
 
 std::string urlOf(const RequestData& request) {
   if (request.stream == nullptr)
@@ -997,17 +1015,6 @@ Outcome<JSValue> Response_error(Call& call) {
   if (HeadersData* headers = headersOf(call.runtime, *data))
     headers->freeze();
   return newResponse(call.runtime, std::move(data));
-}
-
-uint32_t statusOf(const ResponseData& response) {
-  if (response.stream == nullptr)
-    return response.status;
-  const std::optional<HeaderLookup> field =
-      response.stream->host().header(HeaderMap::Response, ":status", 0);
-  uint32_t status = 0;
-  if (field)
-    std::from_chars(field->value.data(), field->value.data() + field->value.size(), status);
-  return status;
 }
 
 Outcome<double> Response_status(Call&, ResponseData& self) { return statusOf(self); }

@@ -70,7 +70,7 @@ constexpr JSCFunctionListEntry kNatives[] = {
 
 std::span<const char* const> nativeNames() {
   static constexpr const char* kNames[] = {"now",      "setTimer",      "hostError",
-                                           "classOf",  "describeError", "entriesOf",
+                                           "classOf",  "describeError", "entriesOf", "membersOf",
                                            "intrinsics", "newDomException", "reportException",
                                            "streams",  "newCodec",      "runCodec"};
   return kNames;

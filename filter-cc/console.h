@@ -34,7 +34,7 @@ void writeLogLine(Runtime& runtime, LogLevel level, std::string_view text, std::
 /** The top level or configure() has run: says how many lines were dropped, forgets everything. */
 void endLoadConsole(Runtime& runtime);
 
-/** What builtins/console.ts imports: classOf, describeError, entriesOf. False: out of memory. */
+/** What builtins/console.ts imports: classOf, describeError, entriesOf, membersOf. False: out of memory. */
 bool defineConsoleNatives(Runtime& runtime, JSValueConst exports);
 
 }  // namespace fairlead

@@ -104,6 +104,22 @@ TEST_F(ConsoleTest, PlainValuesStandSideBySideAndASingleStringIsNoFormat) {
                                                "a=1", "50% of 2", "% %s"}));
 }
 
+TEST_F(ConsoleTest, MessagesThatPassAreShownAsTheyAreNow) {
+  // F085, W01
+  runModule("export default {\n"
+            "  onRequest(request) { request.method = 'PUT'; request.headers.set('x-b', 'c'); console.log(request) },\n"
+            "  onResponse(response, { request }) { response.status = 201; console.log(response, [[[[request]]]]) }\n}",
+            LogLevel::Info, {{"x-a", "b"}});
+  EXPECT_EQ(only(), "Request { method: 'PUT', url: 'http://a/', headers: Headers { host: 'a', 'x-a': 'b', 'x-b': 'c' } }");
+  envoy_->clearLog();
+  ExchangePlan plan;
+  plan.request.headers = {{":method", "GET"}, {":path", "/?q"}, {":authority", "a"}, {":scheme", "http"}};
+  plan.upstream.response.headers = {{":status", "200"}, {"x-c", "d"}};
+  runExchange(*envoy_, *config_, plan);
+  EXPECT_EQ(lines()[1], "Response { status: 201, headers: Headers { 'x-c': 'd' } } "
+                        "[ [ [ [ Request { method: 'PUT', url: 'http://a/?q', headers: [Headers] } ] ] ] ]");
+}
+
 TEST_F(ConsoleTest, ObjectsAreShownWithTheirInsideAndErrorsWithTheirStackR35) {
   run("class Session { id = 7 }\n"
       "console.log(new Session(), [1, 'x'], new Map([[1, { a: null }]]), 5n, Symbol('s'));\n"

@@ -209,6 +209,13 @@ std::string urlOf(const RequestData& request);
 HeadersData* headersOf(Runtime& runtime, RequestData& request);
 HeadersData* headersOf(Runtime& runtime, ResponseData& response);
 
+/** The Headers object of a message; an exception when memory runs out. */
+js::Value headersObject(Runtime& runtime, RequestData& request);
+js::Value headersObject(Runtime& runtime, ResponseData& response);
+/** The method as a script sees it. */
+std::string methodOf(const RequestData& request);
+uint32_t statusOf(const ResponseData& response);
+
 /** A Response object around `data`. Owner: the object. */
 js::Value newResponse(Runtime& runtime, std::unique_ptr<ResponseData> data);
 

@@ -4,9 +4,9 @@
 /**
  * Lines in Envoy's log, each with file and line of the script.
  *
- * Values are shown down to depth 4, cycles marked, on one line of at most 8 KiB, control characters escaped. A stream may
- * write 100 lines; how many more there were is said once. Nothing is formatted for a level that Envoy does not log.
- * In a first argument, `%s %d %i %f %o %O %c %%` stand for what follows.
+ * Values are shown down to depth 4, cycles marked, URLs, messages and blobs by what they are, on one line of at most
+ * 8 KiB, control characters escaped. A stream may write 100 lines; how many more there were is said once. Nothing is
+ * formatted for a level that Envoy does not log. In a first argument, `%s %d %i %f %o %O %c %%` stand for what follows.
  *
  * @see https://console.spec.whatwg.org
  * @since 1

@@ -216,9 +216,24 @@ describe('values (W01)', () => {
       engine.run(`
         class Headers {}
         const headers = new Headers();
-        host.entries.set(headers, ['a', 'b', 'content-type', "it's"]);
+        host.entries.set(headers, [2, 'a', 'b', 'content-type', "it's"]);
         return format(headers, new Headers());`),
     ).toBe(`Headers { a: 'b', 'content-type': "it's" } Headers {}`);
+  });
+
+  it('shows what an object of the host is, and what it holds', () => {
+    expect(
+      engine.run(`
+        class Request {}
+        class URLSearchParams {}
+        const request = Object.assign(new Request(), { own: 1 });
+        host.members.set(request, ['method', 'GET', 'inner', new Map([[1, request]])]);
+        const params = new URLSearchParams();
+        host.entries.set(params, [4, 'a', "it's", '', { b: 1 }]);
+        return format(request, [params]);`),
+    ).toBe(
+      `Request { method: 'GET', inner: Map(1) { 1 => [Circular] }, own: 1 } [ URLSearchParams { a: "it's", '': { b: 1 }, … (2 more) } ]`,
+    );
   });
 
   it('goes four levels deep, marks cycles and does not take a value that comes twice for one', () => {

@@ -5,7 +5,7 @@
 // no code of the script: getters are named, proxies are not asked, no toString is called. What may be used here stands
 // in native.d.ts.
 
-import { classOf, describeError, entriesOf, intrinsics } from 'fairlead:native';
+import { classOf, describeError, entriesOf, intrinsics, membersOf } from 'fairlead:native';
 
 const { apply, getOwnPropertyDescriptor, getPrototypeOf, ownKeys, setPrototypeOf } = intrinsics.Reflect;
 
@@ -208,7 +208,8 @@ function inspectObject(object: object, outer: Around): string {
       break;
     default:
       if (isTypedArray(kind)) return inspectTypedArray(object, name);
-      addEntries(items, object);
+      addMembers(items, object, around);
+      addEntries(items, object, kind, around);
   }
   addProperties(items, around);
   return items.text(name === 'Object' ? (kind === 'Object' ? '' : kind) : name, '{', '}');
@@ -315,12 +316,24 @@ function inspectSet(object: object, name: string, around: Around): string {
   return items.text(name + '(' + size + ')', '{', '}');
 }
 
-/** What the host keeps behind an object: the lines of Headers. */
-function addEntries(items: Items, object: object): void {
+/** What the host keeps behind an object: the lines of Headers, the pairs of URLSearchParams and FormData. */
+function addEntries(items: Items, object: object, kind: string, around: Around): void {
   const entries = entriesOf(object);
   if (entries === undefined) return;
-  for (let i = 0; i < entries.length; i += 2) {
-    items.add(() => take(keyText(entries[i]!)) + ': ' + take(quote(entries[i + 1]!)));
+  const isMap = kind === 'URLSearchParams';
+  for (let i = 1; i < entries.length; i += 2) {
+    const name = entries[i] as string;
+    items.add(() => take(isMap ? quote(name) + ' => ' : keyText(name) + ': ') + inspect(entries[i + 1], around));
+  }
+  items.skip(entries[0] - (entries.length - 1) / 2);
+}
+
+/** What the host's own objects are: the method, URL and headers of a Request. */
+function addMembers(items: Items, object: object, around: Around): void {
+  const members = membersOf(object);
+  if (members === undefined) return;
+  for (let i = 0; i < members.length; i += 2) {
+    items.add(() => take((members[i] as string) + ': ') + inspect(members[i + 1], around));
   }
 }
 

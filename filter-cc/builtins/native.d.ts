@@ -34,8 +34,14 @@ declare module 'fairlead:native' {
   /** `Name: message at f (file:line:column) < …` of an error, without running code of the script. */
   export function describeError(error: object): string;
 
-  /** Names and values in turn, for an object of the host that holds such; else undefined. */
-  export function entriesOf(object: object): readonly string[] | undefined;
+  /**
+   * How many entries an object of the host holds, then names and values of the first hundred in turn; undefined for
+   * an object that holds none.
+   */
+  export function entriesOf(object: object): readonly [count: number, ...entries: unknown[]] | undefined;
+
+  /** Names of members and values in turn, which tell what an object of the host is; else undefined. */
+  export function membersOf(object: object): readonly unknown[] | undefined;
 
   /** The exports of builtins/streams.ts. */
   export function streams(): {

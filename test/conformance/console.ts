@@ -38,6 +38,33 @@ export const console_: readonly Case[] = [
     ],
   },
   {
+    title: 'objects of the Web are shown with what they hold (F085, W01)',
+    hooks: `async onRequest(request, ctx) {
+      const headers = { a: "1", "content-type": "x/y" };
+      console.log(new URLSearchParams("a=1&a=é&b"), new URLSearchParams(), new URL("http://u@h:1/p?q#f"), new Headers(headers));
+      console.log(new Blob(["é"], { type: "a/b" }), new File(["x"], "n"), [new Request("http://a/b", { method: "POST", headers, body: "c" })]);
+      console.log(new Response("b", { status: 404, headers }), Response.error());
+      const form = new FormData(); form.append("a", "1"); form.append("a", new File([], "n")); console.log(form);
+      const many = new URLSearchParams(); for (let i = 0; i < 102; i++) many.append("", ""); console.log(many);
+      Object.defineProperty(URL.prototype, "href", { get() { throw 1; } }); Headers.prototype.entries = () => { throw 1; };
+      console.log(new URL("http://a"), Object.assign(new URL("http://a"), { own: 1 }), new (class Mine extends URL {})("http://b"));
+      globalThis.kept ??= request; console.log(kept === request ? 1 : kept);
+    }`,
+    exchanges: [
+      { request: { path: '/p?q', headers: { 'x-a': 'b' } }, want: { client: { status: 200 } } },
+      { request: { path: '/p?q', headers: { 'x-a': 'b' } }, want: { client: { status: 200 } } },
+    ],
+    log: [1, 2].flatMap((exchange) => [
+      "info URLSearchParams { 'a' => '1', 'a' => 'é', 'b' => '' } URLSearchParams {} URL { href: 'http://u@h:1/p?q#f' } Headers { a: '1', 'content-type': 'x/y' }",
+      "info Blob { size: 2, type: 'a/b' } File { name: 'n', size: 1, type: '' } [ Request { method: 'POST', url: 'http://a/b', headers: Headers { a: '1', 'content-type': 'x/y' } } ]",
+      "info Response { status: 404, headers: Headers { a: '1', 'content-type': 'x/y' } } Response { status: 0, headers: Headers {} }",
+      "info FormData { a: '1', a: File { name: 'n', size: 0, type: '' } }",
+      `info URLSearchParams { ${Array(100).fill("'' => ''").join(', ')}, … (2 more) }`,
+      "info URL { href: 'http://a/' } URL { href: 'http://a/', own: 1 } Mine { href: 'http://b/' }",
+      exchange === 1 ? 'info 1' : 'info Request {}',
+    ]),
+  },
+  {
     title: 'counts, groups and tables (W01)',
     hooks: `onRequest() {
       console.count(); console.count("x"); console.count(); console.countReset(); console.count(); console.countReset("none");

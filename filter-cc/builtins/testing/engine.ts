@@ -88,7 +88,7 @@ export const hostError = (code, ...args) => {
 };
 export const newDomException = (name, message) => new DOMException(message, name);
 
-// What the test sees of the core: host.reported, host.timers, host.now, host.entries.
+// What the test sees of the core: host.reported, host.timers, host.now, host.entries, host.members.
 export const reportException = (error) => { host.reported[host.reported.length] = error; };
 export const setTimer = (fn, delayMs) => {
   if (host.atLoad) throw hostError('E_NO_STREAM', 'AbortSignal.timeout');
@@ -96,9 +96,10 @@ export const setTimer = (fn, delayMs) => {
   return host.timers.length;
 };
 export const now = () => host.now;
-const host = { reported: [], timers: [], now: 0, entries: new Map(), atLoad: false };
+const host = { reported: [], timers: [], now: 0, entries: new Map(), members: new Map(), atLoad: false };
 const { get } = host.entries;
 export const entriesOf = (object) => apply(get, host.entries, [object]);
+export const membersOf = (object) => apply(get, host.members, [object]);
 export const classOf = globalThis.classOf;
 delete globalThis.classOf;
 export const describeError = (error) => {
