@@ -254,6 +254,37 @@ describe('a filter', () => {
   });
 });
 
+describe('F052, F112: what Envoy gives to filters', () => {
+  const hooks = `onRequest(request, ctx) {
+    return Response.json([ctx.secrets.get("key").text(), ...["number", "flag", "none"].map((key) => ctx.runtime.get(key, "default"))]);
+  }`;
+  const config = { secrets: { key: { sds: { name: 'envoys' } } }, runtime: ['number', 'flag', 'none'] };
+
+  test('reaches them, also when it is changed', async () => {
+    const own = await Emulator.load();
+    await own.provide({ secrets: { envoys: 'é', other: new Uint8Array([0xff]) }, runtime: { number: -1.5 } });
+    const filter = await own.filter({ inline: `export default { ${hooks} }`, ...config });
+    const told = async (): Promise<unknown> => JSON.parse((await run(filter)).client!.text());
+    expect(await told()).toEqual(['é', -1.5, 'default', 'default']);
+    await own.provide({ runtime: { number: 2, flag: true } });
+    expect(await told()).toEqual(['é', 2, true, 'default']);
+    await own.provide({ secrets: { envoys: 'new' } });
+    expect(await told()).toEqual(['new', 2, true, 'default']);
+    await own.close();
+  });
+
+  test('is missed where it is absent', async () => {
+    expect(await refusalOf({ inline: 'export default {}', ...config })).toMatchObject({ code: 'E_SECRET_SDS' });
+    const filter = await filterOf('onRequest(request, { runtime }) { return new Response(runtime.get("number", "none")); }', {
+      runtime: ['number'],
+    });
+    expect((await run(filter)).client?.text()).toBe('none');
+    await expect(emulator.provide({ runtime: { number: 'text' as unknown as number } })).rejects.toMatchObject({
+      message: expect.stringContaining('runtime.number must be a number or a boolean') as string,
+    });
+  });
+});
+
 test('F112: 1,000 cases, each with a filter of its own, take less than 10 s', async () => {
   const start = performance.now();
   for (let i = 0; i < 1000; i++) {

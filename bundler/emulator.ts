@@ -290,6 +290,14 @@ export interface FilterDescription {
   readonly [key: string]: unknown;
 }
 
+/** What Envoy's own configuration gives to filters. */
+export interface EnvoyDescription {
+  /** Generic secrets, by their names. */
+  readonly secrets?: Readonly<Record<string, Bytes>>;
+  /** Values of the runtime, by their keys. */
+  readonly runtime?: Readonly<Record<string, number | boolean>>;
+}
+
 /** Why a filter was refused: what Envoy's log would say. Lines and columns count from 1, 0 is unknown. */
 export class FilterError extends Error {
   override name = 'FilterError';
@@ -309,7 +317,7 @@ export class FilterError extends Error {
 
 /** A call of an export of fairlead.wasm, as emulator-worker.mjs takes it. */
 interface WorkerCall {
-  readonly name: 'fairlead_filter_new' | 'fairlead_filter_free' | 'fairlead_exchange';
+  readonly name: 'fairlead_filter_new' | 'fairlead_filter_free' | 'fairlead_exchange' | 'fairlead_provide';
   /** Goes before the request. */
   readonly handle?: number;
   /** JSON. */
@@ -364,6 +372,18 @@ export class Emulator {
     const module = await load(wasmPath);
     const script = new URL('./emulator-worker.mjs', import.meta.url);
     return new Emulator(new Worker(script, { workerData: module, resourceLimits: { stackSizeMb: 64 } }));
+  }
+
+  /**
+   * Gives Envoy secrets and keys of its runtime. What was given before stays; what has the same name is replaced.
+   *
+   * A config finds a secret by `{ sds: { name } }`, and is refused without it. Filters that are there see the new values:
+   * for that the virtual clock goes on by a second, in which they look at the runtime.
+   */
+  async provide({ secrets = {}, runtime = {} }: EnvoyDescription): Promise<void> {
+    const bytes = Object.entries(secrets).map(([name, value]) => [name, latin1(value)]);
+    const request = JSON.stringify({ secrets: Object.fromEntries(bytes), runtime });
+    await this.#call({ name: 'fairlead_provide', request });
   }
 
   /**

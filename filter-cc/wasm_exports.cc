@@ -55,6 +55,7 @@
 #include "filter-cc/errors.h"
 #include "filter-cc/host_fake.h"
 #include "filter-cc/route.h"
+#include "filter-cc/runtime_keys.h"
 #include "filter-cc/script.h"
 #include "quickjs/bytecode.h"
 #include "quickjs/engine.h"
@@ -688,6 +689,30 @@ FAIRLEAD_EXPORT("fairlead_compile") uint8_t* fairlead_compile(const char* reques
     parts.sourceMap = sourceMap;
   const std::vector<uint8_t> file = writeBytecode(parts);
   return makeBlock(true, {reinterpret_cast<const char*>(file.data()), file.size()});
+}
+
+FAIRLEAD_EXPORT("fairlead_provide")
+uint8_t* fairlead_provide(const char* request, size_t length) {
+  FakeEnvoy& envoy = emulator().envoy;
+  Reader reader({request, length});
+  reader.eachMember(reader.member(reader.root(), "secrets"), "secrets",
+                    [&](const std::string& name, const js::Value& value, const std::string& path) {
+                      envoy.setSecret(name, reader.bytes(value, path));
+                    });
+  reader.eachMember(reader.member(reader.root(), "runtime"), "runtime",
+                    [&](const std::string& key, const js::Value& value, const std::string& path) {
+                      const bool isFlag = JS_IsBool(value.get());
+                      if (!isFlag && !JS_IsNumber(value.get()))
+                        reader.fail(path, "a number or a boolean");
+                      else
+                        envoy.setRuntime(key, {isFlag, reader.real(value)});
+                    });
+  if (reader.error())
+    return failed(*reader.error());
+  // Filters look at the runtime once in a while.
+  constexpr uint64_t kNsPerMs = 1'000'000;
+  envoy.advance(kRuntimePeriodNs / kNsPerMs);
+  return makeBlock(true, "null");
 }
 
 FAIRLEAD_EXPORT("fairlead_filter_new")
