@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "filter-cc/events.h"
+#include "filter-cc/forms.h"
 #include "filter-cc/runtime.h"
 #include "filter-cc/streams.h"
 #include "filter-cc/world.h"
@@ -39,6 +40,17 @@ bool readTransfer(const Call& call, JSValueConst options, std::vector<js::Value>
   return outcome == js::Iteration::Done;
 }
 
+/** Of what the script's world has beside the language only a Blob can be cloned. The engine's C code calls it. */
+js::Value cloneHostObject(JSContext* ctx, JSValueConst object) {
+  return {ctx, bind::barrier(ctx, "structuredClone", [&] {
+            Runtime& runtime = Runtime::from(ctx);
+            if (isEventObject(runtime, object) || isStreamObject(runtime, object))
+              return JS_NULL;
+            return blobOf(runtime, object) == nullptr ? JS_UNDEFINED
+                                                      : cloneBlob(runtime, object).release();
+          })};
+}
+
 Outcome<JSValue> globals_structuredClone(Call& call, JSValueConst value, JSValueConst options) {
   std::vector<js::Value> transfer;
   if (!readTransfer(call, options, transfer))
@@ -47,13 +59,7 @@ Outcome<JSValue> globals_structuredClone(Call& call, JSValueConst value, JSValue
   for (const js::Value& buffer : transfer)
     buffers.push_back(buffer.get());
   const char* refused = nullptr;
-  js::Value copy = js::structuredClone(
-      call.ctx, value, buffers,
-      [](JSContext* ctx, JSValueConst object) {
-        Runtime& runtime = Runtime::from(ctx);
-        return isEventObject(runtime, object) || isStreamObject(runtime, object);
-      },
-      refused);
+  js::Value copy = js::structuredClone(call.ctx, value, buffers, cloneHostObject, refused);
   if (refused != nullptr)
     return call.fail(ErrorCode::E_DATA_CLONE, {refused});
   return copy;

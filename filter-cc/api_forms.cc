@@ -762,6 +762,12 @@ BlobData* blobOf(Runtime& runtime, JSValueConst value) {
   return static_cast<BlobData*>(bind::tryUnwrap(runtime, value, HostClass::Blob));
 }
 
+js::Value cloneBlob(Runtime& runtime, JSValueConst value) {
+  auto copy = std::make_unique<BlobData>(*blobOf(runtime, value));
+  return copy->isFile ? wrapFile(runtime, std::move(copy))
+                      : bind::wrap(runtime, HostClass::Blob, copy.release());
+}
+
 js::Value newBlob(Runtime& runtime, std::string_view bytes, std::string_view type) {
   auto data = std::make_unique<BlobData>();
   data->bytes = BlobBytes::of(runtime.engine(), std::string(bytes));

@@ -49,6 +49,8 @@ public:
 
 /** Null for what is no Blob and no File. */
 BlobData* blobOf(Runtime& runtime, JSValueConst value);
+/** A Blob or a File with the same bytes. Requires: it is one. An exception when memory runs out. */
+js::Value cloneBlob(Runtime& runtime, JSValueConst value);
 /** A Blob of bytes; an exception when memory runs out. */
 js::Value newBlob(Runtime& runtime, std::string_view bytes, std::string_view type);
 

@@ -42,6 +42,7 @@ TEST_F(FormsTest, WhatIsNotHeldAnyMoreIsGivenBackAndSlicesShareTheirBytes) {
       const kept = [];
       for (let i = 0; i < 1000; i++) {
         if (path === "/slices") kept.push(large.slice(i));
+        else if (path === "/clones") kept.push(structuredClone(large));
         else if (path === "/blobs") new Blob([large]);
         else if (path === "/forms") {
           const form = new FormData();
@@ -54,6 +55,7 @@ TEST_F(FormsTest, WhatIsNotHeldAnyMoreIsGivenBackAndSlicesShareTheirBytes) {
     })",
        6);
   EXPECT_EQ(request("/slices"), std::pair(200u, std::string("1000")));
+  EXPECT_EQ(request("/clones"), std::pair(200u, std::string("1000")));
   EXPECT_EQ(request("/blobs"), std::pair(200u, std::string("0")));
   EXPECT_EQ(request("/forms"), std::pair(200u, std::string("0")));
 }

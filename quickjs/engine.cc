@@ -1152,11 +1152,11 @@ Value newIntrinsics(JSContext* ctx) { return {ctx, fairlead_intrinsics(ctx)}; }
 // --- Odds ---
 
 Value structuredClone(JSContext* ctx, JSValueConst value, std::span<JSValueConst> transfer,
-                      bool (*isForeign)(JSContext* ctx, JSValueConst object), const char*& refused) {
+                      Value (*cloneHost)(JSContext* ctx, JSValueConst object), const char*& refused) {
   const auto ask = [](JSContext* context, JSValueConst object, void* opaque) {
-    return (*static_cast<bool (**)(JSContext*, JSValueConst)>(opaque))(context, object);
+    return (*static_cast<Value (**)(JSContext*, JSValueConst)>(opaque))(context, object).release();
   };
-  return {ctx, fairlead_clone(ctx, value, transfer.data(), transfer.size(), ask, &isForeign, &refused)};
+  return {ctx, fairlead_clone(ctx, value, transfer.data(), transfer.size(), ask, &cloneHost, &refused)};
 }
 
 bool fillRandom(std::span<uint8_t> out) {

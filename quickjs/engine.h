@@ -497,9 +497,10 @@ enum class BytesState : uint8_t { NotBytes, Lost, Found };
 // --- structuredClone ---
 
 /// Clones a value as HTML's structuredClone does, but breadth first: that shows only in the order in
-/// which getters are called. `isForeign` tells objects of the embedder that the engine takes for
-/// ordinary ones. An exception value: with `refused` null an exception is pending; else that cannot
-/// be cloned.
+/// which getters are called. `cloneHost` is asked about objects that the engine takes for ordinary ones,
+/// or does not know: it gives the clone, null where there can be none, undefined where the object is not
+/// the embedder's. An exception value: with `refused` null an exception is pending; else that cannot be
+/// cloned.
 Value structuredClone(JSContext* ctx, JSValueConst value, std::span<JSValueConst> transfer,
                       Value (*cloneHost)(JSContext* ctx, JSValueConst object), const char*& refused);
 

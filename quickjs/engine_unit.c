@@ -399,7 +399,7 @@ typedef struct {
   // Each object that was met and its clone, in the order in which they were met: what is to be filled
   // yet stands behind what is filled.
   JSMapState* met;
-  fairlead_is_foreign is_foreign;
+  fairlead_clone_host clone_host;
   void* opaque;
   // Why something cannot be cloned.
   const char* refused;
@@ -483,9 +483,11 @@ static JSValue clone_shell(FairleadClone* clone, JSValueConst value) {
   JSContext* ctx = clone->ctx;
   JSObject* p = JS_VALUE_GET_OBJ(value);
   switch (p->class_id) {
-  case JS_CLASS_OBJECT:
-    if (clone->is_foreign(ctx, value, clone->opaque))
-      return clone_refuse(clone, "an object of the host");
+  case JS_CLASS_OBJECT: {
+    JSValue copy = clone->clone_host(ctx, value, clone->opaque);
+    if (JS_IsNull(copy)) return clone_refuse(clone, "an object of the host");
+    if (!JS_IsUndefined(copy)) return copy;
+  }
     /* fall through */
   case JS_CLASS_ARGUMENTS:
   case JS_CLASS_MAPPED_ARGUMENTS:
@@ -520,9 +522,12 @@ static JSValue clone_shell(FairleadClone* clone, JSValueConst value) {
     return clone_buffer(clone, p->u.array_buffer);
   case JS_CLASS_DATAVIEW:
     return clone_view(clone, p);
-  default:
+  default: {
     if (is_typed_array(p->class_id)) return clone_view(clone, p);
+    JSValue copy = clone->clone_host(ctx, value, clone->opaque);
+    if (!JS_IsNull(copy) && !JS_IsUndefined(copy)) return copy;
     return clone_refuse(clone, JS_IsFunction(ctx, value) ? "a function" : "an object of this kind");
+  }
   }
 }
 
@@ -632,10 +637,10 @@ static bool clone_transferred(FairleadClone* clone, JSValueConst buffer) {
 }
 
 JSValue fairlead_clone(JSContext* ctx, JSValueConst value, JSValueConst* transfer, size_t count,
-                       fairlead_is_foreign is_foreign, void* opaque, const char** refused) {
+                       fairlead_clone_host clone_host, void* opaque, const char** refused) {
   JSValue map = js_map_constructor(ctx, JS_UNDEFINED, 0, NULL, 0);
   if (JS_IsException(map)) return map;
-  FairleadClone clone = {ctx, JS_VALUE_GET_OBJ(map)->u.map_state, is_foreign, opaque, NULL};
+  FairleadClone clone = {ctx, JS_VALUE_GET_OBJ(map)->u.map_state, clone_host, opaque, NULL};
   bool done = true;
   for (size_t i = 0; done && i < count; i++) done = clone_transferred(&clone, transfer[i]);
   JSValue copy = done ? clone_value(&clone, value) : JS_EXCEPTION;

@@ -118,13 +118,14 @@ size_t fairlead_string_length(JSValueConst string);
 
 // --- structuredClone ---
 
-/// Whether an object that the engine takes for an ordinary one is the host's own.
-typedef bool (*fairlead_is_foreign)(JSContext* ctx, JSValueConst object, void* opaque);
+/// The clone of an object that the engine takes for an ordinary one, or of a class that is not its own:
+/// undefined where it is not the host's either, null where the host has no clone of it.
+typedef JSValue (*fairlead_clone_host)(JSContext* ctx, JSValueConst object, void* opaque);
 /// Clones a value as HTML's structuredClone does, but breadth first: that shows only in the order in
 /// which getters are called. JS_EXCEPTION: with `refused` null an exception is pending; else that
 /// cannot be cloned.
 JSValue fairlead_clone(JSContext* ctx, JSValueConst value, JSValueConst* transfer, size_t count,
-                       fairlead_is_foreign is_foreign, void* opaque, const char** refused);
+                       fairlead_clone_host clone_host, void* opaque, const char** refused);
 
 // --- What runs ---
 

@@ -16,8 +16,8 @@ interface StructuredCloneOptions {
 }
 
 /**
- * A deep copy: of plain objects, arrays, Map, Set, Date, RegExp, errors, ArrayBuffers and views of them, also where they
- * refer to each other in a circle.
+ * A deep copy: of plain objects, arrays, Map, Set, Date, RegExp, errors, ArrayBuffers and views of them, Blob and File
+ * (whose bytes the copy shares), also where they refer to each other in a circle.
  *
  * Unlike the standard, which goes down into each member before it comes to the next one, this copies level by level: that
  * shows only in the order in which getters are called.

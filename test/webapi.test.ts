@@ -36,7 +36,7 @@ const stems = [
   { file: 'url', title: 'URL and URLSearchParams do what the URL standard says', rows: 'W04, W05', atLeast: 400 },
   { file: 'encoding', title: 'TextEncoder and TextDecoder do what the Encoding standard says', rows: 'W02, W03', atLeast: 400 },
   { file: 'codecs', title: 'base64, hex and UTF-8 do what their standards say', rows: 'F100, W11', atLeast: 250 },
-  { file: 'clone', title: 'structuredClone does what the HTML standard says', rows: 'W15', atLeast: 100 },
+  { file: 'clone', title: 'structuredClone does what the HTML standard says', rows: 'W15, W24', atLeast: 100 },
   { file: 'crypto', title: 'crypto does what the Web Cryptography API says', rows: 'F098, F099, W12, W13, W20, H126', atLeast: 200 },
   {
     file: 'streams',

@@ -121,6 +121,22 @@ function errors({ equal }) {
   equal('DOMException', [exception instanceof DOMException, exception.name, exception.message, exception.code], [true, 'AbortError', 'm', 20]);
 }
 
+async function blobs({ equal }) {
+  const blob = new Blob(['é', 'b'], { type: 'text/plain' });
+  const file = new File(['abc'], 'a.txt', { type: 'a/b', lastModified: 5 });
+  const copy = structuredClone({ blob, again: blob, file, part: blob.slice(1, 3) });
+  equal('Blob', [copy.blob instanceof Blob, copy.blob instanceof File, copy.blob !== blob, copy.blob === copy.again], [true, false, true, true]);
+  equal('type', [copy.blob.size, copy.blob.type, await copy.blob.text()], [3, 'text/plain', 'éb']);
+  equal('a slice', [...(await copy.part.bytes())], [0xa9, 0x62]);
+  const { file: f } = copy;
+  equal('File', [f instanceof File, f.name, f.type, f.lastModified, await f.text()], [true, 'a.txt', 'a/b', 5, 'abc']);
+  class Mine extends File {
+    extra = 1;
+  }
+  const mine = structuredClone(new Mine([], 'm'));
+  equal('a class of files', [Object.getPrototypeOf(mine) === File.prototype, mine.extra, mine.name], [true, undefined, 'm']);
+}
+
 function buffers({ equal, throws }) {
   for (const View of views) {
     const buffer = Uint8Array.from({ length: 32 }, (_, i) => i).buffer;
@@ -195,4 +211,4 @@ function refusals({ equal, throws }) {
   throws('no value', () => structuredClone(), TypeError, 'E_MISSING_ARGUMENT');
 }
 
-export const clone = { values, collections, errors, buffers, refusals };
+export const clone = { values, collections, errors, blobs, buffers, refusals };

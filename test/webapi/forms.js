@@ -247,7 +247,7 @@ export const ownForms = {
     equal('cut', await codeOf(multipart('--BOUNDARY\n').formData()), 'TypeError E_FORM');
     throws('blob', () => new Blob('a'), TypeError, 'E_ARGUMENT');
     throws('endings', () => new Blob([], { endings: 'a' }), TypeError, 'E_OPTION');
-    throws('clone', () => structuredClone(new Blob()), DOMException, 'E_DATA_CLONE');
+    throws('clone', () => structuredClone(new FormData()), DOMException, 'E_DATA_CLONE');
 
     const part = (name, more = '') => `--BOUNDARY\nContent-Disposition: form-data; name="${name}"${more}\n\nb\n`;
     const parts = (count) => multipart(part('a').repeat(count) + '--BOUNDARY--').formData();
