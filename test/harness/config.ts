@@ -31,7 +31,7 @@ export interface TrafficOptions {
   routes?: JsonObject[];
   /** Transport socket of the listener: clients speak TLS. */
   tls?: JsonObject;
-  /** Merged over the HTTP connection manager's settings. */
+  /** Merged over the HTTP connection manager's settings; `rds` takes the place of its routes. */
   connectionManager?: JsonObject;
   /** Connection buffer limit of listener and clusters; Envoy's default when not given. */
   bufferLimitBytes?: number;
@@ -174,6 +174,7 @@ export function listener(options: TrafficOptions, name = listenerName): JsonObje
     http_filters: [...(options.filters ?? []), router],
     ...options.connectionManager,
   };
+  if (manager['rds'] !== undefined) delete manager['route_config'];
   if (options.accessLog !== undefined) {
     const log = {
       '@type': `${extensions}access_loggers.stream.v3.StdoutAccessLog`,
