@@ -76,7 +76,7 @@ js::Value rejectedPromise(JSContext* ctx) {
 // --- Bodies ---
 
 std::shared_ptr<BodySource> BodySource::of(const js::Runtime& engine, std::string bytes) {
-  auto source = std::make_shared<BodySource>(engine);
+  auto source = std::allocate_shared<BodySource>(RecyclingAllocator<BodySource>(), engine);
   if (source->charge_.set(bytes.size()))
     source->bytes_ = std::move(bytes);
   source->state_ = State::Complete;

@@ -26,6 +26,7 @@
 #include "filter-cc/errors.h"
 #include "filter-cc/host.h"
 #include "filter-cc/keeper.h"
+#include "filter-cc/recycled.h"
 #include "filter-cc/reload.h"
 #include "filter-cc/route.h"
 #include "filter-cc/stream.h"
@@ -570,7 +571,7 @@ uint32_t workerIndexOf(void* envoy) {
   return index;
 }
 
-class EnvoyStream final : public HostStream {
+class EnvoyStream final : public HostStream, public Recycled<EnvoyStream> {
 public:
   EnvoyStream(void* envoy, LiveConfig& config)
       : envoy_(envoy), workerIndex_(workerIndexOf(envoy)), config_(config.current(workerIndex_)),

@@ -13,6 +13,7 @@
 
 #include "filter-cc/bind.h"
 #include "filter-cc/headers.h"
+#include "filter-cc/recycled.h"
 
 namespace fairlead {
 
@@ -169,7 +170,7 @@ public:
  * A Response's data. A live one (with a stream) reads and writes Envoy's response headers.
  * Owner: the script object, or the Stream for a live one.
  */
-class ResponseData final : public NativeData {
+class ResponseData final : public NativeData, public Recycled<ResponseData> {
 public:
   static constexpr HostClass kClass = HostClass::Response;
   static constexpr const char* kName = "Response";
