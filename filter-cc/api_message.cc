@@ -199,7 +199,7 @@ bool extractBody(const Call& call, JSValueConst init, ExtractedBody& out) {
   if (JS_IsUndefined(init) || JS_IsNull(init))
     return true;
   if (std::optional<std::string> form = searchParamsText(call.runtime, init)) {
-    out.contentType = "application/x-www-form-urlencoded;charset=UTF-8";
+    out.usualType = "application/x-www-form-urlencoded;charset=UTF-8";
     out.source = BodySource::of(call.runtime.engine(), std::move(*form));
     return true;
   }
@@ -207,16 +207,16 @@ bool extractBody(const Call& call, JSValueConst init, ExtractedBody& out) {
     const js::Utf8 text(call.ctx, init);
     if (!text)
       return false;
-    out.contentType = "text/plain;charset=UTF-8";
+    out.usualType = "text/plain;charset=UTF-8";
     out.source = BodySource::of(call.runtime.engine(), std::string(text.view()));
     return true;
   }
   if (const BlobData* blob = blobOf(call.runtime, init)) {
-    out.contentType = blob->type;
+    out.ownType = blob->type;
     out.source = BodySource::of(call.runtime.engine(), std::string(blob->view()));
     return true;
   }
-  if (std::string form; formText(call.runtime, init, form, out.contentType)) {
+  if (std::string form; formText(call.runtime, init, form, out.ownType)) {
     out.needsType = true;
     out.source = BodySource::of(call.runtime.engine(), std::move(form));
     return true;
@@ -336,8 +336,12 @@ HeadersData* headersOf(Runtime& runtime, RequestData& request) {
 }
 
 HeadersData* headersOf(Runtime& runtime, ResponseData& response) {
-  return response.stream != nullptr ? response.stream->responseHeaders()
-                                    : ownHeaders(runtime, response);
+  if (response.stream != nullptr)
+    return response.stream->responseHeaders();
+  HeadersData* headers = ownHeaders(runtime, response);
+  if (headers != nullptr && !response.usualType.empty())
+    headers->add(runtime.engine(), "content-type", std::exchange(response.usualType, {}));
+  return headers;
 }
 
 js::Value headersObject(Runtime& runtime, RequestData& request) {
@@ -521,8 +525,8 @@ bool buildRequest(const Call& call, JSValueConst input, JSValueConst init, Reque
     if (!extractBody(call, bodyInit.get(), extracted))
       return false;
     request.body = {std::move(extracted.source), false, std::move(extracted.stream)};
-    if (!extracted.contentType.empty() && !headers->has("content-type"))
-      headers->add(runtime.engine(), "content-type", extracted.contentType);
+    if (!extracted.contentType().empty() && !headers->has("content-type"))
+      headers->add(runtime.engine(), "content-type", extracted.contentType());
   }
   if (!request.body.isAbsent() && (request.method == "GET" || request.method == "HEAD")) {
     call.fail(ErrorCode::E_OPTION, {"body", "absent for " + request.method});
@@ -645,7 +649,7 @@ Outcome<void> setBody(Call& call, Message& message, Direction direction, JSValue
   if (body.needsType)
     message.stream->setHeader(
         direction == Direction::Request ? HeaderMap::Request : HeaderMap::Response, "content-type",
-        body.contentType);
+        body.contentType());
   message.body.used = true;
   return {};
 }
@@ -956,9 +960,11 @@ bool initialize(const Call& call, ResponseData& response, ExtractedBody body, JS
     }
     response.details = text.view();
   }
-  HeadersData* headers = headersOf(call.runtime, response);
-  if (headers == nullptr || !headers->fill(call, headersInit.get()))
-    return false;
+  if (!headersInit.isUndefined()) {
+    HeadersData* headers = headersOf(call.runtime, response);
+    if (headers == nullptr || !headers->fill(call, headersInit.get()))
+      return false;
+  }
   if (body.source == nullptr && !body.stream.isObject())
     return true;
   if (isNullBodyStatus(response.status)) {
@@ -966,8 +972,15 @@ bool initialize(const Call& call, ResponseData& response, ExtractedBody body, JS
     return false;
   }
   response.body = {std::move(body.source), false, std::move(body.stream)};
-  if (!body.contentType.empty() && !headers->has("content-type"))
-    headers->add(call.runtime.engine(), "content-type", body.contentType);
+  if (headersInit.isUndefined() && body.ownType.empty()) {
+    response.usualType = body.usualType;
+    return true;
+  }
+  HeadersData* headers = headersOf(call.runtime, response);
+  if (headers == nullptr)
+    return false;
+  if (!body.contentType().empty() && !headers->has("content-type"))
+    headers->add(call.runtime.engine(), "content-type", body.contentType());
   return true;
 }
 
@@ -984,8 +997,9 @@ Outcome<JSValue> Response_json(Call& call, JSValueConst value, JSValueConst init
   if (!stringify(call, value, text))
     return Thrown{};
   auto data = std::make_unique<ResponseData>();
-  ExtractedBody body = {
-      BodySource::of(call.runtime.engine(), std::move(text)), {}, "application/json"};
+  ExtractedBody body;
+  body.source = BodySource::of(call.runtime.engine(), std::move(text));
+  body.usualType = "application/json";
   if (!initialize(call, *data, std::move(body), init))
     return Thrown{};
   return newResponse(call.runtime, std::move(data));

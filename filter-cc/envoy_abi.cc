@@ -61,6 +61,26 @@ std::vector<ModuleHeader> toModule(std::span<const HeaderField> fields) {
   return headers;
 }
 
+/** The headers of a reply, mostly so few that they need no memory. */
+class ReplyHeaders {
+public:
+  explicit ReplyHeaders(std::span<const HeaderField> fields) : size_(fields.size()) {
+    if (size_ > std::size(few_))
+      many_ = toModule(fields);
+    else
+      std::transform(fields.begin(), fields.end(), few_, [](const HeaderField& field) {
+        return ModuleHeader{field.name.data(), field.name.size(), field.value.data(), field.value.size()};
+      });
+  }
+  ModuleHeader* data() { return many_.empty() ? few_ : many_.data(); }
+  size_t size() const { return size_; }
+
+private:
+  const size_t size_;
+  ModuleHeader few_[4];
+  std::vector<ModuleHeader> many_;
+};
+
 std::vector<ModuleBuffer> toModule(std::span<const std::string_view> texts) {
   std::vector<ModuleBuffer> buffers;
   buffers.reserve(texts.size());
@@ -709,7 +729,7 @@ public:
                     std::string_view details) override {
     if (envoy_ == nullptr)
       return;
-    std::vector<ModuleHeader> fields = toModule(headers);
+    ReplyHeaders fields(headers);
     answered_ = true;
     envoy_dynamic_module_callback_http_send_response(envoy_, status, fields.data(), fields.size(),
                                                      toModule(body), toModule(details));

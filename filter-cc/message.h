@@ -120,7 +120,11 @@ bool isBodyTaken(Runtime& runtime, const Body& body);
 struct ExtractedBody {
   std::shared_ptr<BodySource> source;
   js::Value stream;
-  std::string contentType;
+  /** Of most kinds of bodies: one of a few texts that are there for good. */
+  std::string_view usualType;
+  /** Of the others. */
+  std::string ownType;
+  std::string_view contentType() const { return ownType.empty() ? usualType : ownType; }
   /** Nobody can read the body who does not know its content type. */
   bool needsType = false;
 };
@@ -193,6 +197,8 @@ public:
   js::Value headers;
   /** What it will be made around, when it is not a live one. */
   std::unique_ptr<HeadersData> ownHeaders;
+  /** The content type of its body as long as neither of them is made; there for good. */
+  std::string_view usualType;
   /** Of a fetched answer: what the call fills when its trailers come. */
   std::shared_ptr<HeaderList> trailers;
   Body body;

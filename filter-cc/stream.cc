@@ -458,9 +458,16 @@ std::vector<HeaderField> Stream::replyHeaders(ResponseData& response) {
 
 void Stream::sendReply(ResponseData& response) {
   const BodySource* source = response.body.source.get();
-  sendReply(response.status, replyHeaders(response),
-            source == nullptr ? std::string_view() : source->bytes(),
-            response.details.empty() ? std::string_view("fairlead_reply") : response.details);
+  const std::string_view body = source == nullptr ? std::string_view() : source->bytes();
+  const std::string_view details =
+      response.details.empty() ? std::string_view("fairlead_reply") : response.details;
+  if (response.usualType.empty()) {
+    sendReply(response.status, replyHeaders(response), body, details);
+    return;
+  }
+  // No header but that of its body: there is no list of them.
+  const HeaderField type{"content-type", response.usualType};
+  sendReply(response.status, {&type, 1}, body, details);
 }
 
 // --- Bodies and trailers: they wait while the headers do ---

@@ -772,6 +772,11 @@ describe('a returned Response', () => {
         "/view": () => new Response(new Uint16Array([0x0201, 0x0403]).subarray(1)),
         "/params": () => new Response(new URLSearchParams({ a: "b c" })),
         "/status": () => new Response("x", { status: 599 }),
+        "/cloned": () => new Response("x").clone(),
+        "/read": () => { const r = new Response("x"); r.headers.get("content-type"); return r; },
+        "/retyped": () => { const r = new Response("x"); r.headers.set("content-type", "text/css"); return r; },
+        "/untyped": () => { const r = new Response("x"); r.headers.delete("content-type"); return r; },
+        "/child": () => new (class Child extends Response { get status() { return 1; } })("x", { status: 203 }),
       };
       export default { onRequest(request) { return made[request.path](); } };`;
     await withFilter(source, async (envoy) => {
@@ -799,6 +804,12 @@ describe('a returned Response', () => {
       expect([...(await get('/view')).body]).toEqual([3, 4]);
       expect((await get('/params')).text()).toBe('a=b+c');
       expect(await get('/status')).toMatchObject({ status: 599 });
+      for (const path of ['/cloned', '/read']) {
+        expect((await get(path)).headers.all('content-type')).toEqual(['text/plain;charset=UTF-8']);
+      }
+      expect((await get('/retyped')).headers.all('content-type')).toEqual(['text/css']);
+      expect((await get('/untyped')).headers.all('content-type')).toEqual(['text/plain']);
+      expect(await get('/child')).toMatchObject({ status: 203 });
     });
   });
 
