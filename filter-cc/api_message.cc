@@ -925,6 +925,8 @@ bool initialize(const Call& call, ResponseData& response, ExtractedBody body, JS
   const js::Value statusText = call.runtime.member(init, Member::StatusText);
   const js::Value details = call.runtime.member(init, Member::Details);
   const js::Value headersInit = call.runtime.member(init, Member::Headers);
+  if (JS_IsObject(init))
+    call.runtime.lastInit().of(ctx, init);
   if (details.isException() || status.isException() || statusText.isException() ||
       headersInit.isException())
     return false;

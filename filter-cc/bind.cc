@@ -185,7 +185,7 @@ js::Value wrap(Runtime& runtime, HostClass cls, NativeData* data, JSValueConst n
     return {ctx, JS_EXCEPTION};
   }
   js::Value object;
-  if (JS_IsUndefined(newTarget)) {
+  if (JS_IsUndefined(newTarget) || runtime.isConstructor(cls, newTarget)) {
     object = js::Value(ctx, JS_NewObjectClass(ctx, static_cast<int>(runtime.classId(cls))));
   } else {
     const js::Value prototype = runtime.member(newTarget, Member::Prototype);

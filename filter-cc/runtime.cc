@@ -916,9 +916,10 @@ bool Runtime::ensureClass(HostClass cls) {
   js::Value& model = models_[static_cast<size_t>(cls)];
   if (model.isObject())
     return true;
-  const js::Value constructor(ctx(), kClasses[static_cast<size_t>(cls)].define(*this));
+  js::Value constructor(ctx(), kClasses[static_cast<size_t>(cls)].define(*this));
   if (constructor.isException())
     return false;
+  constructors_[static_cast<size_t>(cls)] = std::move(constructor);
   // As long as there is one object of the class, the engine need not make its shape anew.
   model = js::Value(ctx(), JS_NewObjectClass(ctx(), static_cast<int>(classId(cls))));
   return model.isObject();

@@ -164,6 +164,14 @@ public:
   }
   /** Makes sure that the class's prototype exists. False: out of memory. */
   bool ensureClass(HostClass cls);
+  /** Whether that is the constructor of the class itself, not of a subclass. Requires: ensureClass. */
+  bool isConstructor(HostClass cls, JSValueConst value) const {
+    const js::Value& constructor = constructors_[static_cast<size_t>(cls)];
+    return constructor.isObject() && JS_IsObject(value) &&
+           JS_VALUE_GET_PTR(constructor.get()) == JS_VALUE_GET_PTR(value);
+  }
+  /** The object that was given to a constructor last: see js::KeptShape. */
+  js::KeptShape& lastInit() { return lastInit_; }
   /**
    * An object of `cls` around `data`, for as long as a stream lives: one that an earlier stream has
    * given back, or a new one. Owner: the stream, until giveBack.
@@ -236,6 +244,8 @@ private:
   std::array<JSAtom, static_cast<size_t>(Member::Count)> atoms_{};
   js::Value filter_;
   std::array<js::Value, kHookSlots> hooks_;
+  std::array<js::Value, static_cast<size_t>(HostClass::Count)> constructors_;
+  js::KeptShape lastInit_;
   // One object of each class that is in use, with nothing behind it.
   std::array<js::Value, static_cast<size_t>(HostClass::Count)> models_;
   // Objects of ended streams that nobody else holds, for later ones.

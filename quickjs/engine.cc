@@ -1090,6 +1090,15 @@ bool setTag(JSContext* ctx, JSValueConst prototype, const char* tag) {
   return fairlead_set_tag(ctx, prototype, tag) >= 0;
 }
 
+KeptShape::~KeptShape() {
+  if (shape_ != nullptr) fairlead_keep_shape(runtime_, shape_, JS_UNDEFINED);
+}
+
+void KeptShape::of(JSContext* ctx, JSValueConst value) {
+  runtime_ = JS_GetRuntime(ctx);
+  shape_ = fairlead_keep_shape(runtime_, shape_, value);
+}
+
 // --- Buffers ---
 
 BytesState bytesOf(JSValueConst value, std::span<uint8_t>& bytes) {

@@ -485,6 +485,24 @@ Value iteratorPrototype(JSContext* ctx);
 /// for its opaque pointer and, where `extensible` is false, JS_PreventExtensions: it can serve anew.
 [[nodiscard]] bool isAsMade(JSContext* ctx, JSValueConst object, bool extensible);
 
+/// Keeps the shape of the last object that it was shown. A script makes the same literal again and
+/// again, and the engine its shape each time, unless there is an object with it or somebody keeps it.
+/// Requires: destroyed before its runtime.
+class KeptShape {
+public:
+  KeptShape() = default;
+  ~KeptShape();
+  KeptShape(const KeptShape&) = delete;
+  KeptShape& operator=(const KeptShape&) = delete;
+
+  /// Shows it a value of any kind.
+  void of(JSContext* ctx, JSValueConst value);
+
+private:
+  JSRuntime* runtime_ = nullptr;
+  void* shape_ = nullptr;
+};
+
 // --- Buffers ---
 
 /// What bytesOf() met. Lost: the buffer was detached, or the view does not lie in it any more.

@@ -1381,5 +1381,62 @@ TEST(JsonTest, RefusesBrokenAndDeepTextAndPollutesNothing) { // H205 H401
   EXPECT_EQ(world.turn("run").text, "undefined");
 }
 
+// --- What spares the request path work ---
+
+TEST(KeptShapeTest, OutlivesItsObjectsUntilItIsShownAnother) {
+  World world;
+  world.load("export function run() { return { status: 403, details: 'no' }; }");
+  KeptShape kept;
+  Entry entry(world.runtime(), kAmple, 1);
+  const auto literal = [&] { return world.call("run"); };
+  const auto heap = [&] { return world.runtime().heapBytes(); };
+  literal();
+  const size_t bare = heap();
+  kept.of(world.ctx(), literal().get());
+  const size_t held = heap();
+  EXPECT_GT(held, bare);
+  kept.of(world.ctx(), literal().get());
+  EXPECT_EQ(heap(), held) << "it is the same again";
+  kept.of(world.ctx(), JS_UNDEFINED);
+  EXPECT_EQ(heap(), bare);
+  kept.of(world.ctx(), literal().get());  // and goes before its runtime
+}
+
+TEST(CallTest, AGetterOfTheHostMayTakeItselfAway) {
+  World world;
+  world.load("export const object = {};\n"
+             "export function run() { return object.gone + typeof object.gone; }");
+  const auto get = [](JSContext* ctx, JSValueConst receiver, int, JSValueConst*) -> JSValue {
+    const JSAtom name = JS_NewAtom(ctx, "gone");
+    JS_DeleteProperty(ctx, receiver, name, 0);
+    JS_FreeAtom(ctx, name);
+    return JS_NewString(ctx, "once ");
+  };
+  const JSAtom name = JS_NewAtom(world.ctx(), "gone");
+  JS_DefinePropertyGetSet(world.ctx(), world.exported("object").get(), name,
+                          JS_NewCFunction(world.ctx(), +get, "gone", 0), JS_UNDEFINED,
+                          JS_PROP_CONFIGURABLE);
+  JS_FreeAtom(world.ctx(), name);
+  EXPECT_EQ(world.turn("run").text, "once undefined");
+}
+
+TEST(CallTest, AFunctionOfTheHostSeesAsManyArgumentsAsItDeclares) {
+  World world;
+  world.load("export let host; export function give(f) { host = f; }\n"
+             "export function run() { return host() + host(1) + host(1, 2, 3); }");
+  const auto look = [](JSContext* ctx, JSValueConst, int argc, JSValueConst* argv) -> JSValue {
+    const bool padded = argc >= 2 || JS_IsUndefined(argv[1]);
+    return JS_NewString(ctx, (std::to_string(argc) + (padded ? "+" : "-")).c_str());
+  };
+  {
+    Entry entry(world.runtime(), kAmple, 1);
+    const Value give = world.exported("give");
+    const Value function(world.ctx(), JS_NewCFunction(world.ctx(), +look, "look", 2));
+    JSValueConst arguments[] = {function.get()};
+    const Value done(world.ctx(), JS_Call(world.ctx(), give.get(), JS_UNDEFINED, 1, arguments));
+  }
+  EXPECT_EQ(world.turn("run").text, "0+1+3+");
+}
+
 } // namespace
 } // namespace fairlead::js

@@ -71,6 +71,16 @@ bool fairlead_as_made(JSContext* ctx, JSValueConst object, bool extensible) {
          p->shape->proto == JS_VALUE_GET_OBJ(ctx->class_proto[p->class_id]);
 }
 
+void* fairlead_keep_shape(JSRuntime* rt, void* kept, JSValueConst object) {
+  JSShape* before = kept;
+  JSShape* shape = JS_VALUE_GET_TAG(object) == JS_TAG_OBJECT ? JS_VALUE_GET_OBJ(object)->shape : NULL;
+  if (shape && !shape->is_hashed) shape = NULL;
+  if (shape == before) return kept;
+  if (shape) js_dup_shape(shape);
+  if (before) js_free_shape(rt, before);
+  return shape;
+}
+
 int fairlead_arguments_seen(JSValueConst function) {
   if (JS_VALUE_GET_TAG(function) != JS_TAG_OBJECT) return INT_MAX;
   JSObject* p = JS_VALUE_GET_OBJ(function);

@@ -104,6 +104,10 @@ JSValueConst fairlead_iterator_prototype(JSContext* ctx);
 /// for its opaque pointer and, where `extensible` is false, JS_PreventExtensions.
 bool fairlead_as_made(JSContext* ctx, JSValueConst object, bool extensible);
 
+/// Holds the shape of `object`, a value of any kind, in the place of the one that is held (null: none);
+/// gives what is held now.
+void* fairlead_keep_shape(JSRuntime* rt, void* kept, JSValueConst object);
+
 /// Gives a prototype its Symbol.toStringTag. Negative with an exception pending.
 int fairlead_set_tag(JSContext* ctx, JSValueConst prototype, const char* tag);
 
