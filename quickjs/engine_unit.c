@@ -134,7 +134,7 @@ bool fairlead_byte_string(JSValueConst value, const char** bytes, size_t* length
   if (JS_VALUE_GET_TAG(value) != JS_TAG_STRING) return false;
   JSString* p = JS_VALUE_GET_STRING(value);
   if (p->is_wide_char) return false;
-  *bytes = strv(p);
+  *bytes = likely(p->kind == JS_STRING_KIND_NORMAL) ? (const char*)&p[1] : strv(p);
   *length = p->len;
   return true;
 }
