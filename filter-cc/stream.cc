@@ -630,7 +630,7 @@ void Stream::onLocalReply(uint32_t status, std::string_view details) {
   if (answered() || ended_)
     return;
   if (script.hasHook(Hook::OnResponse) || script.hasHook(Hook::OnLog))
-    rare().localReply = {status, std::string(details)};
+    localReply_ = {status, std::string(details)};
   if (config_->config.clusterHeader.empty() || details != "cluster_not_found")
     return;
   const std::optional<HeaderLookup> chosen =

@@ -232,9 +232,7 @@ public:
   /** Names the cluster, or with an empty name none. Requires: writable(Request), a cluster_header. */
   void chooseCluster(std::string_view name);
   /** The answer that somebody else has made; null when there is none. */
-  const LocalReply* localReply() const {
-    return rare_ != nullptr && rare_->localReply ? &*rare_->localReply : nullptr;
-  }
+  const LocalReply* localReply() const { return localReply_ ? &*localReply_ : nullptr; }
   /** Counts one log line; false past the cap. */
   bool countLogLine() { return logLines_++ < kMaxLogLines; }
   ConsoleState& console() { return rare().console; }
@@ -418,7 +416,6 @@ private:
       js::Value object;
     };
     std::vector<std::optional<PartObject>> parts;
-    std::optional<LocalReply> localReply;
     uint32_t metadataWrites = 0;
     struct ChildSpan {
       std::unique_ptr<SpanData> data;
@@ -606,6 +603,7 @@ private:
   js::Value responseObject_;
   js::Value contextObject_;
   js::Value state_;
+  std::optional<LocalReply> localReply_;
   std::unique_ptr<Rare> rare_;
 };
 
