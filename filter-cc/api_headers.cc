@@ -64,10 +64,11 @@ bool isHeaderName(std::string_view name) {
 }
 
 bool isHeaderValue(std::string_view value) {
-  bool good = true;
+  // Hardly a value has a control byte, and whether one has is quicker to see than which.
+  bool hasLow = false;
   for (const char c : value)
-    good &= c != '\r' && c != '\n' && c != '\0';
-  return good;
+    hasLow |= static_cast<unsigned char>(c) <= '\r';
+  return !hasLow || value.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
 }
 
 bool isFramingHeader(std::string_view name) {
@@ -157,16 +158,23 @@ std::optional<std::string_view> HeadersData::get(const Call& call, std::string_v
     const std::optional<HeaderLookup> first = stream_->host().header(map_, wire, 0);
     if (!first)
       return std::nullopt;
-    if (first->count == 1)
-      return first->value;
-    std::string joined(first->value);
-    for (size_t i = 1; i < first->count; ++i) {
-      const std::optional<HeaderLookup> next = stream_->host().header(map_, wire, i);
-      if (next)
-        joined.append(", ").append(next->value);
-    }
-    return call.keep(std::move(joined));
+    return first->count == 1 ? first->value : join(call, wire, *first);
   }
+  return getListed(call, name);
+}
+
+std::string_view HeadersData::join(const Call& call, std::string_view wire,
+                                   const HeaderLookup& first) const {
+  std::string joined(first.value);
+  for (size_t i = 1; i < first.count; ++i) {
+    const std::optional<HeaderLookup> next = stream_->host().header(map_, wire, i);
+    if (next)
+      joined.append(", ").append(next->value);
+  }
+  return call.keep(std::move(joined));
+}
+
+std::optional<std::string_view> HeadersData::getListed(const Call& call, std::string_view name) const {
   std::optional<std::string> joined;
   for (const auto& [key, value] : list_) {
     if (!equalsIgnoreCase(key, name))

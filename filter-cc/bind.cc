@@ -39,14 +39,23 @@ bool isDead(Runtime& runtime, JSValueConst value, HostClass cls) {
   return JS_GetClassID(value) == runtime.classId(cls) && tryUnwrap(runtime, value, cls) == nullptr;
 }
 
-NativeData* unwrap(const Call& call, JSValueConst value, HostClass cls, const char* className) {
-  if (NativeData* data = tryUnwrap(call.runtime, value, cls))
-    return data;
+namespace {
+
+/** Apart, for what it needs on the stack. */
+[[gnu::noinline]] NativeData* refuse(const Call& call, JSValueConst value, HostClass cls,
+                                     const char* className) {
   if (isDead(call.runtime, value, cls))
     call.fail(ErrorCode::E_DEAD_HANDLE);
   else
     call.fail(ErrorCode::E_ILLEGAL_INVOCATION, {className});
   return nullptr;
+}
+
+}  // namespace
+
+NativeData* unwrap(const Call& call, JSValueConst value, HostClass cls, const char* className) {
+  NativeData* data = tryUnwrap(call.runtime, value, cls);
+  return data != nullptr ? data : refuse(call, value, cls, className);
 }
 
 bool checkPhase(const Call& call, uint8_t phases) {

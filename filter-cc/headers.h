@@ -79,6 +79,10 @@ public:
   const HeaderList& iterated(size_t index);
 
 private:
+  // What get() needs a string of its own for, apart from what is quick.
+  [[gnu::noinline]] std::string_view join(const Call& call, std::string_view wire,
+                                          const HeaderLookup& first) const;
+  [[gnu::noinline]] std::optional<std::string_view> getListed(const Call& call, std::string_view name) const;
   void recount(const js::Runtime& engine);
   /** Counts the list against the engine's memory limit; without room it is dropped. */
   void charge(const js::Runtime& engine, size_t bytes);

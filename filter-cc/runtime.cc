@@ -681,9 +681,10 @@ void Runtime::recordAction(Stream& stream) {
 }
 
 void Runtime::finish(js::Entry& entry, Stream* stream) {
-  cpuNs_ += entry.cpuUsedNs();
+  const uint64_t cpuNs = entry.cpuUsedNs();
+  cpuNs_ += cpuNs;
   if (stream != nullptr)
-    stream->addCpu(entry.cpuUsedNs());
+    stream->addCpu(cpuNs);
   if (entry.fault() != js::Fault::None) {
     fault_ = entry.fault();
     faultOwner_ = entry.faultOwner();

@@ -92,7 +92,10 @@ Stream::Stream(HostStream& host, const FilterConfig& config)
   run(Direction::Response).hook = Hook::OnResponse;
 }
 
-Stream::~Stream() { detach(); }
+Stream::~Stream() {
+  if (runtime_ != nullptr)
+    detach();
+}
 
 // --- Header hooks ---
 
@@ -165,8 +168,6 @@ bool Stream::enterRuntime() {
 }
 
 void Stream::detach() {
-  if (runtime_ == nullptr)
-    return;
   if (rare_ != nullptr) {
     for (const Rare::ChildSpan& child : rare_->childSpans)
       child.data->finish();
@@ -898,9 +899,7 @@ void Stream::onWake() {
 
 // --- The end ---
 
-void Stream::onComplete() {
-  if (ended_)
-    return;
+void Stream::complete() {
   ended_ = true;
   for (HookRun& hook : hooks_) {
     countHeld(hook, false);
@@ -917,7 +916,8 @@ void Stream::onComplete() {
     runtime_->report(*this);
   if (logLines_ > kMaxLogLines)
     log(LogLevel::Warn, std::to_string(logLines_ - kMaxLogLines) + " log lines dropped", {}, 0);
-  detach();
+  if (runtime_ != nullptr)
+    detach();
 }
 
 void Stream::abortPending() {

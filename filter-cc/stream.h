@@ -190,7 +190,10 @@ public:
   /** The host answers by itself: for us, for another filter, or because it has to. */
   void onLocalReply(uint32_t status, std::string_view details);
   /** The exchange is over; its data can still be read. */
-  void onComplete();
+  void onComplete() {
+    if (!ended_)
+      complete();
+  }
 
   // --- References; the host holds the first ---
 
@@ -445,6 +448,8 @@ private:
 
   bool attach();
   bool enterRuntime();
+  void complete();
+  /** Requires: a runtime. */
   void detach();
   js::Budget budget() const;
   void callHook(Direction direction);
