@@ -10,7 +10,10 @@ export interface Variation {
   /** What is different, as the end of "when …". */
   readonly what: string;
   readonly exchange: ExchangeDescription;
-  /** The same bytes come in other pieces: what arrives is the same, unless the filter looks at pieces. */
+  /**
+   * The same bytes come in other pieces, or the filter is loaded anew: what arrives is the same, unless it looks at pieces,
+   * or knows something of earlier exchanges.
+   */
   readonly keepsOutcome: boolean;
 }
 

@@ -47,6 +47,8 @@ constexpr ConfigKey kKeys[] = {
      "What ctx.secrets gives, by name: { \"file\": path }, read anew when it changes, { \"inline\": text }, or from "
      "Envoy 1.40 on { \"sds\": SdsSecretConfig }."},
     {"runtime", Kind::Names, "Keys of Envoy's runtime that ctx.runtime tells."},
+    {"idle_s", Kind::Whole, "How long a worker keeps the runtime of a script that nothing uses.", 1, 86'400, 300,
+     [](Config& config) -> uint32_t& { return config.idleS; }},
     {"limits", Kind::Section, "What the script may use.", 0, 0, 0, nullptr, Scope::Both},
     {"limits.cpu_ms", Kind::Whole, "CPU time of one hook, or of what goes on after an await.", 1,
      10'000, 20, [](Config& config) -> uint32_t& { return config.limits.cpuMs; }, Scope::Both},

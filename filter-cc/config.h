@@ -79,6 +79,7 @@ struct Config {
   std::map<std::string, SecretSource, std::less<>> secrets;
   /** Keys of Envoy's runtime that may be read. */
   std::vector<std::string> runtimeKeys;
+  uint32_t idleS = 0;
   Limits limits;
   OnError onError;
 };

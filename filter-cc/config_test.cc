@@ -29,13 +29,27 @@ Error refused(std::string_view bytes) {
   return config.error();
 }
 
-/** A config with a script and one more key, which may be `section.key`. */
-std::string withKey(std::string_view path, std::string_view json) {
+Error refusedRoute(std::string_view bytes) {
+  const auto route = parseRouteConfig("auth", bytes);
+  EXPECT_FALSE(route.ok()) << bytes;
+  return route.ok() ? Error{} : route.error();
+}
+
+/** One key, which may be `section.key`, and its value. */
+std::string keyAndValue(std::string_view path, std::string_view json) {
   const size_t dot = path.find('.');
   std::string member = '"' + std::string(path.substr(dot == path.npos ? 0 : dot + 1)) + "\":" +
                        std::string(json);
   if (dot != path.npos)
     member = '"' + std::string(path.substr(0, dot)) + "\":{" + member + '}';
+  return member;
+}
+
+std::string ofRoute(std::string_view path, std::string_view json) { return '{' + keyAndValue(path, json) + '}'; }
+
+/** A config with a script and one more key. */
+std::string withKey(std::string_view path, std::string_view json) {
+  const std::string member = keyAndValue(path, json);
   const bool isSource = path == "inline" || path == "file" || path == "bytecode";
   return '{' + (isSource ? "" : std::string(R"("inline":"export default {}",)")) + member + '}';
 }
@@ -48,7 +62,7 @@ std::string withKey(std::string_view path, std::string_view json) {
   } while (false)
 
 constexpr std::string_view kKnown =
-    "inline, file, bytecode, config, clusters, cluster_header, metadata, secrets, runtime, limits, on_error";
+    "inline, file, bytecode, watch, config, clusters, cluster_header, metadata, secrets, runtime, idle_s, limits, on_error";
 constexpr std::string_view kKnownLimits =
     "cpu_ms, stream_cpu_ms, load_ms, memory_mb, stack_kb, wait_ms, body_kb, "
     "fetches, keepalives, shared_kb";
@@ -93,6 +107,8 @@ TEST(ConfigTest, DefaultsAreThoseOfTheTable) {
     EXPECT_EQ(config.limits.fetches, 16U);
     EXPECT_EQ(config.limits.keepalives, 64U);
     EXPECT_EQ(config.limits.sharedKb, 1024U);
+    EXPECT_EQ(config.idleS, 300U);
+    EXPECT_FALSE(config.watch);
     EXPECT_EQ(config.onError.status, 500U);
     EXPECT_EQ(config.onError.waitStatus, 504U);
   }
@@ -167,7 +183,35 @@ TEST(ConfigTest, TheTableIsComplete) {
     }
   }
   constexpr size_t kModeBytes = offsetof(OnError, status);
-  EXPECT_EQ(fields.size(), (sizeof(Limits) + sizeof(OnError) - kModeBytes) / sizeof(uint32_t));
+  constexpr size_t kIdle = 1;
+  EXPECT_EQ(fields.size(), (sizeof(Limits) + sizeof(OnError) - kModeBytes) / sizeof(uint32_t) + kIdle);
+}
+
+TEST(ConfigTest, ARouteSaysWhatItsKeysAllowAndKeepsTheRestOfTheFilter) {
+  // F056
+  const auto route = parseRouteConfig(
+      "auth", R"({"config": {"a": 1}, "limits": {"wait_ms": 5, "fetches": 99}, "on_error": {"mode": "open"}})");
+  ASSERT_TRUE(route) << route.error().message;
+  Config config = parsed(R"({"inline": "x", "config": {"b": 2}, "on_error": {"status": 444}})");
+  EXPECT_EQ(route->layOver(config), "limits.fetches");
+  EXPECT_EQ(config.limits.waitMs, 5U);
+  EXPECT_EQ(config.limits.fetches, 16U);
+  EXPECT_EQ(config.limits.cpuMs, 20U);
+  EXPECT_EQ(config.onError.mode, OnError::Mode::Open);
+  EXPECT_EQ(config.onError.status, 444U);
+  EXPECT_EQ(config.configJson, R"({"b":2})");
+  EXPECT_EQ(config.configPatch, R"({"a":1})");
+  for (const std::string_view bytes : {"", " ", "{}"}) {
+    const auto nothing = parseRouteConfig("auth", bytes);
+    ASSERT_TRUE(nothing) << bytes;
+    EXPECT_TRUE(nothing->given.empty());
+    EXPECT_FALSE(nothing->disabled);
+    EXPECT_FALSE(nothing->hasScript);
+  }
+  for (const std::string_view path : {"inline", "watch", "clusters", "secrets", "idle_s", "limits.memory_mb", "limits.load_ms"})
+    EXPECT_EQ(refusedRoute(ofRoute(path, "1")).code, "E_CONFIG_KEY") << path;
+  EXPECT_EQ(refusedRoute("no json").code, "E_CONFIG_JSON");
+  EXPECT_EQ(refusedRoute("[]").code, "E_CONFIG_JSON");
 }
 
 TEST(ConfigTest, TheScriptsOwnConfigIsKeptAsJson) {
@@ -320,7 +364,7 @@ TEST(ConfigTest, AnUnknownKeyOfASectionIsNamedWithItsPath) {
 
 TEST(ConfigTest, KeysOfOtherVersionsAreUnknown) {
   for (const std::string_view key :
-       {"watch", "isolation", "idle_s", "total_memory_mb", "verify_keys", "deny_headers",
+       {"isolation", "total_memory_mb", "verify_keys", "deny_headers",
         "record", "on_error.breaker"})
     EXPECT_EQ(refused(withKey(key, "1")).code, "E_CONFIG_KEY") << key;
 }
@@ -335,7 +379,7 @@ TEST(ConfigTest, EveryKeyRefusesEveryWrongType) {
   };
   const Sample samples[] = {
       {"null", "null", {}},
-      {"true", "true", {}},
+      {"true", "true", {Kind::Flag}},
       {"20", "20", {Kind::Whole}},
       {"\"20\"",
        "the string \"20\"",
@@ -347,9 +391,11 @@ TEST(ConfigTest, EveryKeyRefusesEveryWrongType) {
     for (const Sample& sample : samples) {
       if (sample.fits.contains(key.kind))
         continue;
-      const Error error = refused(withKey(key.path, sample.json));
+      const Error error = key.scope == ConfigKey::Scope::Route ? refusedRoute(ofRoute(key.path, sample.json))
+                                                               : refused(withKey(key.path, sample.json));
       EXPECT_EQ(error.code, "E_CONFIG_TYPE") << key.path << ' ' << sample.json;
-      EXPECT_TRUE(error.message.starts_with(std::string(key.path) + " must be a")) << error.message;
+      const std::string_view wanted = key.kind == Kind::Flag ? " must be true or false" : " must be a";
+      EXPECT_TRUE(error.message.starts_with(std::string(key.path) + std::string(wanted))) << error.message;
       EXPECT_TRUE(error.message.ends_with(", got " + std::string(sample.shown))) << error.message;
     }
   }
@@ -404,7 +450,7 @@ TEST(ConfigTest, ExactlyOneSourceIsGiven) {
   EXPECT_REFUSED(R"({"file":"a.js","inline":"export default {}"})", "E_CONFIG_SOURCE",
                  "both file and inline are there; give exactly one of inline, file, bytecode");
   EXPECT_REFUSED(R"({"inline":"a","bytecode":"YQ=="})", "E_CONFIG_SOURCE",
-                 "both inline and bytecode are there; give exactly one of inline, file, bytecode");
+                 "both bytecode and inline are there; give exactly one of inline, file, bytecode");
   for (const std::string_view key : {"inline", "file", "bytecode"}) {
     EXPECT_REFUSED(withKey(key, "\"\""), "E_CONFIG_SOURCE",
                    std::string(key) + " is empty; give exactly one of inline, file, bytecode");

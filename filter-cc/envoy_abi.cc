@@ -1259,6 +1259,8 @@ std::optional<RuntimeValue> runtimeValue(std::string_view key) {
 
 bool validating() { return envoy_dynamic_module_callback_is_validation_mode(); }
 
+void eachSecond(void (*work)()) { Keeper::instance().eachSecond(work); }
+
 }  // namespace host
 }  // namespace fairlead
 

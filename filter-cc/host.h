@@ -484,5 +484,8 @@ std::optional<RuntimeValue> runtimeValue(std::string_view key);
 /** Whether the proxy only checks its configuration. Thread: main. */
 bool validating();
 
+/** Calls `work` once a second from now on, on a thread that no request waits for; asked twice, it is the same. Thread: any. */
+void eachSecond(void (*work)());
+
 }  // namespace host
 }  // namespace fairlead

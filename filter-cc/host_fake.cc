@@ -731,6 +731,15 @@ void FakeEnvoy::advance(uint64_t ms) {
        next = earliest())
     runFirst(*next);
   nowNs_ = endNs;
+  constexpr uint64_t kNsPerSecond = 1000 * kNsPerMs;
+  for (; work_ != nullptr && nowNs_ - workedNs_ >= kNsPerSecond; workedNs_ += kNsPerSecond)
+    work_();
+}
+
+void FakeEnvoy::eachSecond(void (*work)()) {
+  if (work_ == nullptr)
+    workedNs_ = nowNs_;
+  work_ = work;
 }
 
 FakeEnvoy::Events* FakeEnvoy::earliest() {
@@ -954,6 +963,11 @@ uint32_t concurrency() {
 bool validating() {
   const FakeEnvoy* envoy = FakeEnvoy::current();
   return envoy != nullptr && envoy->options().validating;
+}
+
+void eachSecond(void (*work)()) {
+  if (FakeEnvoy* envoy = FakeEnvoy::current())
+    envoy->eachSecond(work);
 }
 
 }  // namespace host

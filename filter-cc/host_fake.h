@@ -198,6 +198,8 @@ public:
   bool runNext();
   /** When the next event is; nothing when there is none. */
   std::optional<uint64_t> nextNs() const;
+  /** Calls `work` for each second that advance() lets pass. */
+  void eachSecond(void (*work)());
   /** Makes something happen later, in an event of its own. */
   void post(uint64_t delayMs, std::function<void()> event);
   /** Null when that exchange is gone: events name exchanges by their ids. */
@@ -267,6 +269,8 @@ private:
   static thread_local FakeEnvoy* current_;
 
   FakeEnvoyOptions options_;
+  void (*work_)() = nullptr;
+  uint64_t workedNs_ = 0;
   uint64_t nowNs_;
   Events events_;
   /** Wakes of jobs: they come again and again, so nobody waits for the last of them. */

@@ -85,6 +85,31 @@ void Keeper::set(Entry& entry, uint64_t deadlineNs) {
     interrupt();
 }
 
+void Keeper::eachSecond(void (*work)()) {
+  const Lock lock(mutex_);
+  if (work_ != nullptr)
+    return;
+  work_ = work;
+  workNs_ = nowNs() + kNsPerSecond;
+  if (!started_)
+    start();
+  interrupt();
+}
+
+uint64_t Keeper::workDue() {
+  void (*work)() = nullptr;
+  {
+    const Lock lock(mutex_);
+    if (work_ == nullptr || workNs_ > nowNs())
+      return workNs_;
+    work = work_;
+    workNs_ = nowNs() + kNsPerSecond;
+  }
+  work();
+  const Lock lock(mutex_);
+  return workNs_;
+}
+
 void Keeper::clear(Entry& entry) {
   const Lock lock(mutex_);
   if (entry.deadlineNs_ == 0)
@@ -103,10 +128,13 @@ void Keeper::run() {
   constexpr uint64_t kLookNs = kNsPerSecond / 100;
   for (;;) {
     std::array<pollfd, 2> sources{};
+    const uint64_t workNs = workDue();
     uint64_t deadlineNs = 0;
     {
       const Lock lock(mutex_);
       deadlineNs = wakeDue();
+      if (workNs != 0 && (deadlineNs == 0 || workNs < deadlineNs))
+        deadlineNs = workNs;
       sources[0] = {interrupts_, POLLIN, 0};
       sources[1] = {fileEvents_, POLLIN, 0};
     }

@@ -67,6 +67,8 @@ public:
   void watch(Watch& watch, const std::string& path);
   /** What has been seen since the last look. */
   FileNews look(Watch& watch);
+  /** Calls `work` once a second from now on, on its thread; only the first call counts. */
+  void eachSecond(void (*work)());
   /** After this no wake of the watch is under way or will come. */
   void unwatch(Watch& watch);
 
@@ -83,6 +85,8 @@ private:
   [[noreturn]] void run();
   /** Wakes what is due; gives the next deadline, 0 when there is none. */
   uint64_t wakeDue();
+  /** Does what is due once a second, without the lock; gives when it is due next, 0 when there is nothing to do. */
+  uint64_t workDue();
   void readFileEvents();
   void onFileEvent(int folder, uint32_t mask, std::string_view name);
   static void tell(Watch& watch);
@@ -96,6 +100,8 @@ private:
   int interrupts_ = -1;
   /** The kernel's file events; below 0: it gives us none. */
   int fileEvents_ = -1;
+  void (*work_)() = nullptr;
+  uint64_t workNs_ = 0;
   std::set<std::pair<uint64_t, Entry*>> due_;
   /** By the kernel's number of the folder. */
   std::map<int, std::vector<Watcher>> folders_;

@@ -594,6 +594,7 @@ Result<const Runtime::Settings*> Runtime::settings(const FilterConfig& config) {
 Result<Runtime*> Runtime::enter(Script& script, uint32_t workerIndex) {
   WorkerSlot& slot = script.slot(workerIndex);
   if (slot.active == nullptr) {
+    slot.taken.store(slot.taken.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     Runtime* runtime = slot.parked.exchange(nullptr, std::memory_order_acquire);
     if (runtime == nullptr) {
       Result<std::unique_ptr<Runtime>> made = create(script);
@@ -602,6 +603,7 @@ Result<Runtime*> Runtime::enter(Script& script, uint32_t workerIndex) {
       runtime = made->release();
       runtime->slot_ = &slot;
       slot.used.store(true, std::memory_order_relaxed);
+      host::eachSecond(Script::freeIdle);
     }
     slot.active = runtime;
   }

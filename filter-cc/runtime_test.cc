@@ -196,5 +196,51 @@ TEST(RuntimeTest, TheLastStreamOfAConfigFreesTheRuntimesOfAllWorkersOnItsThread)
   }
 }
 
+TEST(RuntimeIdleTest, WhatIsNotUsedIsFreedAndWhatIsUsedStays) {
+  // F077
+  FakeEnvoy envoy;
+  const auto load = [](const std::string& name, const std::string& idle) {
+    Config config = *parseConfig(name, "{\"inline\": \"let n = 0; export default { onRequest() { return new Response(String(++n)); } };\"" + idle + "}");
+    auto script = Script::load(config);
+    EXPECT_TRUE(script) << script.error().message;
+    return std::make_shared<FilterConfig>(FilterConfig{config, *script});
+  };
+  const auto told = [&](const FilterConfig& config) {
+    ExchangePlan plan;
+    plan.request.headers = {{":authority", "a"}, {":path", "/"}, {":method", "GET"}, {":scheme", "http"}};
+    return runExchange(envoy, config, plan).client.body;
+  };
+  const auto used = load("used", ", \"idle_s\": 3");
+  const auto idle = load("idle", ", \"idle_s\": 3");
+  const auto patient = load("patient", "");
+  EXPECT_EQ(told(*used) + told(*idle) + told(*patient), "111");
+  for (int second = 0; second < 8; ++second) {
+    envoy.advance(1'000);
+    EXPECT_EQ(told(*used), std::to_string(second + 2));
+  }
+  EXPECT_EQ(idle->script->slot(0).parked.load(), nullptr);
+  EXPECT_FALSE(idle->script->slot(0).used);
+  EXPECT_NE(patient->script->slot(0).parked.load(), nullptr);
+  EXPECT_EQ(told(*idle) + told(*patient), "12");
+  EXPECT_EQ(envoy.finish(), std::vector<std::string>());
+}
+
+TEST(RuntimeIdleTest, AParkedOneIsKeptUntilItsTimeIsOver) {
+  // F077
+  FakeEnvoy envoy;
+  Config config = *parseConfig("kept", R"({"inline": "export default { onRequest() {} };", "idle_s": 2})");
+  auto script = Script::load(config);
+  ASSERT_TRUE(script);
+  auto entered = Runtime::enter(**script, 0);
+  ASSERT_TRUE(entered);
+  // One that streams use is none of its business.
+  envoy.advance(5'000);
+  Runtime::leave(*entered);
+  envoy.advance(2'000);
+  EXPECT_NE((*script)->slot(0).parked.load(), nullptr);
+  envoy.advance(1'000);
+  EXPECT_EQ((*script)->slot(0).parked.load(), nullptr);
+}
+
 }  // namespace
 }  // namespace fairlead

@@ -254,6 +254,15 @@ public:
     const auto known = scripts_.find(identity);
     return known == scripts_.end() ? nullptr : known->second.lock();
   }
+  std::vector<std::shared_ptr<Script>> alive() {
+    const Lock lock(mutex_);
+    std::vector<std::shared_ptr<Script>> found;
+    for (const auto& [identity, weak] : scripts_) {
+      if (std::shared_ptr<Script> script = weak.lock())
+        found.push_back(std::move(script));
+    }
+    return found;
+  }
   void add(std::string identity, const std::shared_ptr<Script>& script) {
     const Lock lock(mutex_);
     scripts_.insert_or_assign(std::move(identity), script);
@@ -334,6 +343,7 @@ Result<std::shared_ptr<Script>> Script::load(const Config& config, Configure con
   script->filterName_ = config.filterName;
   script->code_ = *std::move(code);
   script->limits_ = config.limits;
+  script->idleS_ = config.idleS;
   script->validating_ = host::validating();
   script->shared_ = SharedStore::of(config.filterName);
   auto world = script->evaluate(config, configure);
@@ -362,6 +372,7 @@ std::shared_ptr<Script> Script::adapted(const Script& loaded, const Script& filt
   script->filterName_ = config.filterName;
   script->code_ = loaded.code_;
   script->limits_ = config.limits;
+  script->idleS_ = config.idleS;
   script->validating_ = loaded.validating_;
   script->shared_ = filter.shared_;
   script->metricNames_ = filter.metricNames_;
@@ -391,6 +402,26 @@ void Script::prebuild(const Script& old, const Config& config) {
   for (uint32_t i = 0; i < std::min(slotCount_, old.slotCount_); ++i) {
     if (old.slots_[i].used && !slots_[i].used)
       Runtime::park(*this, i, config);
+  }
+}
+
+void Script::freeIdle() {
+  for (const std::shared_ptr<Script>& script : Registry::instance().alive())
+    script->freeIdleHere();
+}
+
+void Script::freeIdleHere() {
+  for (uint32_t i = 0; i < slotCount_; ++i) {
+    WorkerSlot& slot = slots_[i];
+    const uint32_t taken = slot.taken.load(std::memory_order_relaxed);
+    const bool isParked = slot.parked.load(std::memory_order_relaxed) != nullptr;
+    slot.idleS = isParked && taken == slot.seenTaken ? slot.idleS + 1 : 0;
+    slot.seenTaken = taken;
+    if (slot.idleS <= idleS_)
+      continue;
+    slot.idleS = 0;
+    slot.used.store(false, std::memory_order_relaxed);
+    delete slot.parked.exchange(nullptr, std::memory_order_acquire);
   }
 }
 

@@ -65,8 +65,13 @@ struct alignas(64) WorkerSlot {
   Runtime* active = nullptr;
   /** When the last Runtime was made after a fault. Thread: the worker. */
   uint64_t rebuiltNs = 0;
-  /** Whether the worker has had one. Thread: any. */
+  /** Whether the worker has had one, since idle ones were freed last. Thread: any. */
   std::atomic<bool> used{false};
+  /** How often one was taken from here; it wraps. Written by the worker. */
+  std::atomic<uint32_t> taken{0};
+  // For Script::freeIdle:
+  uint32_t seenTaken = 0;
+  uint32_t idleS = 0;
 };
 
 /** A script before anything of it has run. */
@@ -128,6 +133,11 @@ public:
    * has to wait for it. Thread: main.
    */
   void prebuild(const Script& old, const Config& config);
+  /**
+   * A second has passed: frees what has been parked, and was not taken, for as long as `idle_s` says. Thread: any, one at
+   * a time.
+   */
+  static void freeIdle();
   /** A generation of a config that has it becomes live. Thread: main. */
   void claim();
   /** One less; of the last one frees what is parked, now and from now on: no new stream will come. Thread: main. */
@@ -158,6 +168,7 @@ private:
   };
   Result<World> evaluate(const Config& config, Configure configure) const;
   void makeSlots(uint32_t count);
+  void freeIdleHere();
 
   std::string filterName_;
   /** Shared by those that differ in capabilities and limits alone. */
@@ -167,6 +178,7 @@ private:
   std::vector<MetricShape> metrics_;
   std::vector<uint64_t> jobs_;
   Limits limits_;
+  uint32_t idleS_ = 0;
   uint8_t hooks_ = 0;
   bool validating_ = false;
   std::atomic<uint32_t> claims_{0};

@@ -448,8 +448,8 @@ struct Emulator {
   FakeEnvoy envoy{FakeEnvoyOptions{.logLevel = LogLevel::Trace}};
   /** By handle - 1; null where it was given back. */
   std::vector<std::unique_ptr<FilterConfig>> filters;
-  /** What routes say, by filter name and JSON: equal ones are one, so that a script of theirs goes on. */
-  std::map<std::pair<std::string, std::string>, std::unique_ptr<RouteConfig>> routes;
+  /** What routes say of a filter, by handle and JSON: equal ones are one, so that a script of theirs goes on. */
+  std::map<std::pair<uint32_t, std::string>, std::unique_ptr<RouteConfig>> routes;
 
   std::string takeLog() {
     std::string log = jsonLog(envoy.log());
@@ -736,8 +736,10 @@ uint8_t* fairlead_filter_new(const char* request, size_t length) {
 
 FAIRLEAD_EXPORT("fairlead_filter_free") void fairlead_filter_free(uint32_t handle) {
   Emulator& host = emulator();
-  if (handle > 0 && handle <= host.filters.size())
-    host.filters[handle - 1].reset();
+  if (handle == 0 || handle > host.filters.size())
+    return;
+  std::erase_if(host.routes, [&](const auto& route) { return route.first.first == handle; });
+  host.filters[handle - 1].reset();
 }
 
 FAIRLEAD_EXPORT("fairlead_exchange")
@@ -754,7 +756,7 @@ uint8_t* fairlead_exchange(uint32_t handle, const char* request, size_t length) 
   if (!reader.error() && !said.isUndefined()) {
     const std::string& name = filter.config.filterName;
     std::string json = reader.json(said, "routeConfig");
-    std::unique_ptr<RouteConfig>& route = host.routes[{name, json}];
+    std::unique_ptr<RouteConfig>& route = host.routes[{handle, json}];
     if (route == nullptr) {
       auto made = RouteConfig::create(name, json);
       if (!made)

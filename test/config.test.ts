@@ -270,7 +270,6 @@ describe('an unknown key (H402)', () => {
   const later: JsonObject[] = [
     { on_error: { breaker: { failures: 5 } } },
     { isolation: 'worker' },
-    { idle_s: 5 },
     { total_memory_mb: 64 },
     { verify_keys: [] },
     { deny_headers: [] },
