@@ -22,6 +22,8 @@ namespace {
 // Polls between two looks at the clock. The engine's own 10,000 lets a loop of slow calls overrun a
 // deadline by hundreds of milliseconds; this many cost nothing measurable.
 constexpr int kPolls = 200;
+// Text of which the host's work counts as polls; what is shorter is one call like any other.
+constexpr size_t kLongTextBytes = 1024;
 // What a stopped script gets on top, so that the stop itself can be made an error.
 constexpr size_t kStopHeadroomBytes = 64 * 1024;
 constexpr size_t kDefaultStackBytes = 512 * 1024;
@@ -1029,6 +1031,7 @@ Utf8::Utf8(JSContext* ctx, JSValueConst value) : ctx_(ctx) {
   chars_ = JS_ToCStringLen(ctx, &length, value);
   if (chars_ == nullptr) return;
   view_ = {chars_, length};
+  if (length >= kLongTextBytes) fairlead_spend_text(ctx, length);
   // Pairs are one sequence of four bytes already; ED A0-BF begins a surrogate that stands alone.
   const auto surrogateAt = [this](size_t at) {
     while ((at = view_.find('\xED', at)) != view_.npos && (view_[at + 1] & 0x20) == 0) at += 3;

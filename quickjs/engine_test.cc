@@ -548,6 +548,149 @@ INSTANTIATE_TEST_SUITE_P(
         "export function run() { Error.prepareStackTrace = () => { for (;;) {} }; return new "
         "Error('x').stack; }"));
 
+/// One call of a built-in that takes long: `make` gives its `input` while the script loads.
+struct LongCall {
+  const char* make;
+  const char* call;
+};
+
+void PrintTo(const LongCall& form, std::ostream* out) { *out << form.make << ": " << form.call; }
+
+class BuiltinStopTest : public testing::TestWithParam<LongCall> {};
+
+// The rows H109 to H117 in sizes that a sanitized build makes in bounded time.
+TEST_P(BuiltinStopTest, StopsItWhereverItIsAndLeavesAWholeHeap) {
+  // F069 H109 H110 H111 H112 H113 H114 H115 H116 H117
+  World world;
+  world.runtime().setMemoryLimit(128 << 20);
+  world.load(std::string("export const fine = () => ['fine', 'as', 'before'].sort().join(' ');\n") +
+             "const input = " + GetParam().make + ";\n" + "export const run = () => { " +
+             GetParam().call + " };");
+  for (const uint64_t budgetNs : {uint64_t{0}, 1 * kMs, 5 * kMs}) {
+    const auto turn = world.turn("run", {budgetNs, 200 * kMs});
+    EXPECT_EQ(turn.fault, Fault::Cpu);
+    EXPECT_LT(turn.cpuUsedNs, budgetNs + 50 * kMs);
+    EXPECT_TRUE(turn.thrown && turn.thrownFault == Fault::Cpu);
+    EXPECT_EQ(world.turn("fine").text, "as before fine");
+  }
+}
+
+const LongCall kLongCalls[] = {
+    // BigInt
+    {"7n ** 20000n", "return input ** 16n"},
+    {"(1n << 500000n) - 1n", "return input * input"},
+    {"[(1n << 1000000n) - 1n, (1n << 500000n) - 1n]", "return input[0] / input[1]"},
+    {"[(1n << 1000000n) - 1n, (1n << 500000n) - 1n]", "return input[0] % input[1]"},
+    {"(1n << 500000n) - 1n", "return input.toString()"},
+    {"-(1n << 500000n)", "return input.toString(3)"},
+    {"'9'.repeat(300000)", "return BigInt(input)"},
+    {"'9'.repeat(300000)", "return 1n == input"},
+    {"(1n << 999999n) - 1n", "for (;;) { input << 1n; input >> 1n; -input; input & 1n; }"},
+    // JSON
+    {"'[' + '1,'.repeat(1e6) + '1]'", "return JSON.parse(input)"},
+    {"'[' + '{\"a\":[\"b\"]},'.repeat(2e5) + '1]'", "return JSON.parse(input)"},
+    {"'[' + '{\"a\":[\"b\"]},'.repeat(5e4) + '1]'",
+     "return JSON.parse(input, (key, value) => value)"},
+    {"'\"' + '\\\\u0041'.repeat(2e6) + '\"'", "return JSON.parse(input)"},
+    {"' '.repeat(3e7)", "return JSON.parse(input)"},
+    {"Array.from({ length: 2e5 }, (_, i) => i)", "return JSON.stringify(input)"},
+    {"Array.from({ length: 5e4 }, (_, i) => ({ i }))", "return JSON.stringify(input, null, 4)"},
+    {"'\\n\\u0100'.repeat(2e6)", "return JSON.stringify(input)"},
+    {"Array.from({ length: 2e4 }, (_, i) => 'k' + i)", "return JSON.stringify({}, input)"},
+    // sorts
+    {"Array.from({ length: 1e5 }, (_, i) => (i * 7919) % 100003)", "return input.slice().sort()"},
+    {"Array.from({ length: 1e5 }, (_, i) => (i * 7919) % 100003)", "return input.toSorted()"},
+    {"Array.from({ length: 1e5 }, (_, i) => 'x' + i)",
+     "return input.sort(() => Math.random() - 0.5)"},
+    {"Array.from({ length: 1e5 }, (_, i) => i)", "return input.toSorted(Math.max)"},
+    {"Array.from({ length: 100 }, (_, i) => 'x'.repeat(1e5) + i)", "for (;;) input.sort()"},
+    {"0", "return Array.prototype.sort.call({ length: 2 ** 53 - 1 })"},
+    {"new Float64Array(1e6).map((_, i) => (i * 7919) % 1000003)", "return input.slice().sort()"},
+    {"new Int16Array(3e6).map((_, i) => i * 7919)", "return input.toSorted()"},
+    {"new Uint32Array(1e5).map((_, i) => i * 7919)", "return input.sort((a, b) => b - a)"},
+    // strings
+    {"'ab'.repeat(1e6)", "return input.replaceAll('a', 'b')"},
+    {"'ab'.repeat(1e6)", "return input.replaceAll('a', () => 'b')"},
+    {"'ab'.repeat(1e6)", "return input.replaceAll('', '$$')"},
+    {"'ab'.repeat(1e6)", "return input.replace(/a/g, '$&$&')"},
+    {"'ab'.repeat(1e6)", "return input.split('')"},
+    {"'ab'.repeat(1e6)", "return input.split('a')"},
+    {"'ab'.repeat(1e6)", "return input.split(/a/)"},
+    {"'ab'.repeat(1e6)", "return [...input]"},
+    {"'ab'.repeat(1e6)", "return input.match(/a/g)"},
+    {"'a\\u0301'.repeat(5e5)", "return input.normalize()"},
+    {"'\\u0301\\u0327'.repeat(1e5)", "return input.normalize('NFD')"},
+    {"'\\ufdfa'.repeat(1e5)", "return input.normalize('NFKC')"},
+    {"0", "return 'x'.repeat(6e7)"},
+    {"0", "return 'ab'.repeat(3e7)"},
+    {"0", "return '\\u0100bc'.repeat(1e7)"},
+    {"0", "return ''.padStart(6e7, 'ab')"},
+    {"0", "return 'x'.padEnd(6e7)"},
+    {"'\\u00e9'.repeat(1e6)", "return encodeURIComponent(input)"},
+    {"'%41'.repeat(2e6)", "return decodeURIComponent(input)"},
+    {"'\\u00e9'.repeat(2e6)", "return escape(input)"},
+    {"'%41'.repeat(2e6)", "return unescape(input)"},
+    {"'\"'.repeat(2e6)", "return 'x'.anchor(input)"},
+    {"'x'.repeat(2e6)", "return RegExp.escape(input)"},
+    {"'\\u00e9'.repeat(2e6)", "return input.toLocaleUpperCase()"},
+    {"'A\\u03a3'.repeat(1e6)", "return input.toLowerCase()"},
+    {"'\\u00e9\\u0301'.repeat(5e5)", "return (input + '1').localeCompare(input + '2')"},
+    {"'\\u0100'.repeat(2e6)", "for (;;) input.isWellFormed()"},
+    {"0", "return String.raw({ raw: { length: 2 ** 53 - 1 } })"},
+    // search
+    {"['a'.repeat(2e5), 'a'.repeat(1e5) + 'b']", "return input[0].indexOf(input[1])"},
+    {"['a'.repeat(2e5), 'a'.repeat(1e5) + 'b']", "return input[0].includes(input[1])"},
+    {"['a'.repeat(2e5), 'a'.repeat(1e5) + 'b']", "return input[0].lastIndexOf(input[1])"},
+    {"['a'.repeat(2e5), 'a'.repeat(1e5) + 'b']", "return input[0].split(input[1])"},
+    {"['a'.repeat(2e5), 'a'.repeat(1e5) + 'b']", "return input[0].replaceAll(input[1], '')"},
+    {"['a'.repeat(2e5) + '\\u0100', 'a'.repeat(1e5) + 'b']", "return input[0].indexOf(input[1])"},
+    {"'a'.repeat(3e7)", "for (;;) input.indexOf('b')"},
+    {"Array.from({ length: 1e5 }, (_, i) => i)",
+     "for (;;) { input.includes(-1); input.indexOf(-1); input.lastIndexOf(-1); }"},
+    // lengths without elements
+    {"Array.prototype", "return input.reverse.call({ length: 2 ** 53 - 1 })"},
+    {"Array.prototype", "return input.join.call({ length: 2 ** 53 - 1 })"},
+    {"Array.prototype", "return input.copyWithin.call({ length: 2 ** 53 - 1 }, 0, 1)"},
+    {"Array.prototype", "return input.fill.call({ length: 2 ** 53 - 1 })"},
+    {"Array.prototype", "return input.slice.call({ length: 2 ** 53 - 1 }, 0, 2 ** 32 - 1)"},
+    {"Array.prototype", "return input.splice.call({ length: 2 ** 53 - 1 }, 0, 1)"},
+    {"Array.prototype", "return input.splice.call({ length: 2 ** 53 - 2 }, 0, 0, 1)"},
+    {"Array.prototype", "return input.unshift.call({ length: 2 ** 53 - 2 }, 1)"},
+    {"Array.prototype", "return input.flat.call({ length: 2 ** 53 - 1 })"},
+    {"Array.prototype", "return input.toReversed.call({ length: 1e6 })"},
+    {"Array.prototype", "return input.toSpliced.call({ length: 1e6 }, 0, 1)"},
+    {"Array.prototype", "return input.with.call({ length: 1e6 }, 0, 1)"},
+    {"Array.prototype",
+     "return [].concat({ length: 2 ** 53 - 1, [Symbol.isConcatSpreadable]: true })"},
+    // many elements
+    {"0", "return new Array(5e6).fill(0)"},
+    {"0", "return Array.from({ length: 1e7 })"},
+    {"0", "return new Float64Array({ length: 1e7 })"},
+    {"Array.from({ length: 5e5 }, (_, i) => i)", "return [...input, ...input, ...input]"},
+    {"Array.from({ length: 5e5 }, (_, i) => i)", "for (;;) input.concat(input)"},
+    {"Array.from({ length: 5e5 }, (_, i) => i)", "for (;;) input.reverse()"},
+    {"Array.from({ length: 5e5 }, (_, i) => i)", "for (;;) input.copyWithin(1, 0)"},
+    {"Object.fromEntries(Array.from({ length: 5e4 }, (_, i) => ['k' + i, i]))",
+     "return { ...input, ...input }"},
+    {"Object.fromEntries(Array.from({ length: 5e4 }, (_, i) => ['k' + i, i]))",
+     "return Object.getOwnPropertyDescriptors(input)"},
+    {"new Uint8Array(8e6)", "for (;;) input.toReversed()"},
+    {"new Uint8Array(8e6)",
+     "for (;;) { input.reverse(); input.fill(1); input.indexOf(2); input.copyWithin(1, 0); }"},
+    {"[new Uint8Array(2e6), new Float64Array(2e6)]", "return input[0].set(input[1])"},
+    {"new Uint8Array(2e6)", "return input.join()"},
+    // expressions
+    {"'a|'.repeat(1e5)", "return new RegExp(input)"},
+    {"'\\\\k<a>'.repeat(1e4) + '(?<a>x)'", "return new RegExp(input)"},
+    {"'[a-z\\\\d]'.repeat(1e5)", "return new RegExp(input)"},
+    {"`[${Array.from({ length: 2e4 }, (_, i) => String.fromCharCode(256 + 2 * i)).join('')}]`",
+     "return new RegExp(input)"},
+    {"'[\\\\p{L}' + '--\\\\p{Lu}'.repeat(1e3) + ']'", "return new RegExp(input, 'v')"},
+    {"'(?<=' + 'a'.repeat(1e5) + ')'", "return new RegExp(input)"},
+};
+
+INSTANTIATE_TEST_SUITE_P(Builtins, BuiltinStopTest, testing::ValuesIn(kLongCalls));
+
 TEST(CpuTest, StopsARegexpOfManyStates) { // H103
   World world;
   world.runtime().setMemoryLimit(16 << 20);

@@ -21,6 +21,8 @@ void fairlead_enter(JSRuntime* rt, uint64_t owner, int polls) {
   fairlead_set_polls(rt, polls);
 }
 
+void fairlead_spend_text(JSContext* ctx, size_t bytes) { fairlead_spend(ctx, bytes >> 7); }
+
 size_t fairlead_leave(JSRuntime* rt) {
   rt->fairlead_owner = 0;
   if (unlikely(!JS_IsUninitialized(rt->current_exception))) {
@@ -109,6 +111,7 @@ bool fairlead_charge(JSRuntime* rt, size_t before, size_t after) {
     return false;
   }
   s->malloc_size += after - before;
+  if (after > before) fairlead_spend_bytes(rt, after - before);
   return true;
 }
 
@@ -568,7 +571,7 @@ static bool clone_properties(FairleadClone* clone, JSValueConst from, JSValueCon
   bool done = true;
   for (uint32_t i = 0; done && i < count; i++) {
     // A getter of an earlier one may have taken it away.
-    int has = JS_GetOwnProperty(ctx, NULL, from, names[i].atom);
+    int has = fairlead_poll(ctx, 1) ? -1 : JS_GetOwnProperty(ctx, NULL, from, names[i].atom);
     if (has == 0) continue;
     JSValue member = has < 0 ? JS_EXCEPTION : JS_GetProperty(ctx, from, names[i].atom);
     JSValue copy = JS_IsException(member) ? JS_EXCEPTION : clone_value(clone, member);
@@ -596,6 +599,7 @@ static bool clone_entries(FairleadClone* clone, JSValueConst from, JSValueConst 
   }
   bool done = true;
   for (uint32_t i = 0; i < count; i += 2) {
+    done = done && fairlead_poll(ctx, 1) == 0;
     JSValue key = done ? clone_value(clone, entries[i]) : JS_EXCEPTION;
     JSValue value = JS_IsException(key) ? JS_EXCEPTION : clone_value(clone, entries[i + 1]);
     done = !JS_IsException(value);
@@ -658,7 +662,7 @@ JSValue fairlead_clone(JSContext* ctx, JSValueConst value, JSValueConst* transfe
   done = !JS_IsException(copy);
   list_for_each(el, &clone.met->records) {
     JSMapRecord* record = list_entry(el, JSMapRecord, link);
-    done = done && clone_content(&clone, record->key, record->value);
+    done = done && fairlead_poll(ctx, 1) == 0 && clone_content(&clone, record->key, record->value);
   }
   for (size_t i = 0; done && i < count; i++) {
     done = !JS_VALUE_GET_OBJ(transfer[i])->u.array_buffer->detached;

@@ -18,6 +18,8 @@ void fairlead_enter(JSRuntime* rt, uint64_t owner, int polls);
 /// Makes no owner current and frees a pending exception; gives the collector's threshold.
 size_t fairlead_leave(JSRuntime* rt);
 void fairlead_set_polls(JSRuntime* rt, int polls);
+/// Counts text that the host goes on to read: the next poll comes the sooner.
+void fairlead_spend_text(JSContext* ctx, size_t bytes);
 /// Whether a function runs.
 bool fairlead_in_function(JSRuntime* rt);
 
