@@ -197,6 +197,25 @@ bool checkDictionary(const Call& call, JSValueConst value, size_t index) {
   return false;
 }
 
+/** Long work in pieces: a script that has met its limits is stopped when it runs on, so the rest is left out. */
+class Pieces {
+public:
+  explicit Pieces(js::Entry* entry) : entry_(entry) {}
+
+  bool mayGoOn(size_t at) {
+    if (at < due_)
+      return true;
+    due_ = at + kPieceBytes;
+    return entry_ == nullptr || entry_->mayGoOn();
+  }
+
+private:
+  static constexpr size_t kPieceBytes = 65'536;
+
+  js::Entry* entry_;
+  size_t due_ = kPieceBytes;
+};
+
 class TextEncoderData final : public NativeData {
 public:
   static constexpr HostClass kClass = HostClass::TextEncoder;
@@ -288,7 +307,8 @@ public:
    * possible, else of `store`. With `more` to come, a character that is cut at the end is kept.
    * Nothing: the bytes are ill-formed and `fatal` is set.
    */
-  std::optional<std::string_view> decode(std::string_view bytes, bool more, std::string& store);
+  std::optional<std::string_view> decode(std::string_view bytes, bool more, std::string& store,
+                                         Pieces pieces);
 
   const Encoding encoding;
   const bool fatal;
@@ -296,10 +316,12 @@ public:
 
 private:
   std::string_view joinKept(std::string_view bytes, std::string& joined);
-  std::optional<std::string_view> decodeUtf8(std::string_view bytes, bool more, std::string& store);
-  std::optional<std::string_view> decodeUtf16(std::string_view bytes, bool more,
-                                              std::string& store);
-  static std::string_view decodeWindows1252(std::string_view bytes, std::string& store);
+  std::optional<std::string_view> decodeUtf8(std::string_view bytes, bool more, std::string& store,
+                                             Pieces pieces);
+  std::optional<std::string_view> decodeUtf16(std::string_view bytes, bool more, std::string& store,
+                                              Pieces pieces);
+  static std::string_view decodeWindows1252(std::string_view bytes, std::string& store,
+                                            Pieces pieces);
 
   /** The begin of a character whose end has not come yet. */
   std::string kept_;
@@ -310,7 +332,7 @@ private:
 };
 
 std::optional<std::string_view> TextDecoderData::decode(std::string_view bytes, bool more,
-                                                        std::string& store) {
+                                                        std::string& store, Pieces pieces) {
   if (!continued_) {
     kept_.clear();
     begun_ = false;
@@ -319,13 +341,13 @@ std::optional<std::string_view> TextDecoderData::decode(std::string_view bytes, 
   std::optional<std::string_view> text;
   switch (encoding) {
   case Encoding::Utf8:
-    text = decodeUtf8(bytes, more, store);
+    text = decodeUtf8(bytes, more, store, pieces);
     break;
   case Encoding::Utf16Le:
-    text = decodeUtf16(bytes, more, store);
+    text = decodeUtf16(bytes, more, store, pieces);
     break;
   case Encoding::Windows1252:
-    return decodeWindows1252(bytes, store);
+    return decodeWindows1252(bytes, store, pieces);
   }
   if (!text) {
     continued_ = false;  // what follows is another text
@@ -349,7 +371,7 @@ std::string_view TextDecoderData::joinKept(std::string_view bytes, std::string& 
 }
 
 std::optional<std::string_view> TextDecoderData::decodeUtf8(std::string_view bytes, bool more,
-                                                            std::string& store) {
+                                                            std::string& store, Pieces pieces) {
   std::string joined;
   const std::string_view text = joinKept(bytes, joined);
   std::string mended;
@@ -357,8 +379,10 @@ std::optional<std::string_view> TextDecoderData::decodeUtf8(std::string_view byt
   size_t end = text.size();
   for (size_t at = skipWellFormed(text, 0); at < text.size(); at = skipWellFormed(text, copied)) {
     const Sequence sequence = sequenceAt(text, at);
-    if (sequence.kind == Sequence::Kind::Cut && more) {
+    const bool isCut = sequence.kind == Sequence::Kind::Cut && more;
+    if (isCut)
       kept_ = text.substr(at);
+    if (isCut || !pieces.mayGoOn(at)) {
       end = at;
       break;
     }
@@ -379,7 +403,7 @@ std::optional<std::string_view> TextDecoderData::decodeUtf8(std::string_view byt
 }
 
 std::optional<std::string_view> TextDecoderData::decodeUtf16(std::string_view bytes, bool more,
-                                                             std::string& store) {
+                                                             std::string& store, Pieces pieces) {
   std::string joined;
   const std::string_view text = joinKept(bytes, joined);
   const auto unitAt = [&](size_t at) {
@@ -388,7 +412,7 @@ std::optional<std::string_view> TextDecoderData::decodeUtf16(std::string_view by
   };
   store.clear();
   store.reserve(text.size());
-  for (size_t at = 0; at < text.size();) {
+  for (size_t at = 0; at < text.size() && pieces.mayGoOn(at);) {
     const bool whole = at + 1 < text.size();
     const char32_t unit = whole ? unitAt(at) : 0;
     const bool high = unit >= 0xD800 && unit < 0xDC00;
@@ -421,13 +445,14 @@ std::optional<std::string_view> TextDecoderData::decodeUtf16(std::string_view by
   return store;
 }
 
-std::string_view TextDecoderData::decodeWindows1252(std::string_view bytes, std::string& store) {
+std::string_view TextDecoderData::decodeWindows1252(std::string_view bytes, std::string& store,
+                                                    Pieces pieces) {
   if (skipAscii(bytes, 0) == bytes.size())
     return bytes;
   store.clear();
   store.reserve(bytes.size() + bytes.size() / 4);
-  for (const char c : bytes) {
-    const auto byte = static_cast<uint8_t>(c);
+  for (size_t at = 0; at < bytes.size() && pieces.mayGoOn(at); ++at) {
+    const auto byte = static_cast<uint8_t>(bytes[at]);
     js::appendUtf8(store, byte >= 0x80 && byte <= 0x9F ? kWindows1252[byte - 0x80] : byte);
   }
   return store;
@@ -476,7 +501,8 @@ Outcome<std::string_view> TextDecoder_decode(Call& call, TextDecoderData& self, 
   }
   std::string store;
   const std::optional<std::string_view> text =
-      self.decode({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, more, store);
+      self.decode({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, more, store,
+                  Pieces(call.runtime.engine().entry()));
   if (!text)
     return call.fail(ErrorCode::E_DECODE, {encodingName(self.encoding)});
   if (store.empty())
@@ -501,23 +527,26 @@ size_t cutUtf8(std::string_view bytes) {
   return 0;
 }
 
-std::string_view mendUtf8(std::string_view bytes, std::string& mended) {
+std::string_view mendUtf8(std::string_view bytes, std::string& mended, js::Entry* entry) {
   size_t at = skipWellFormed(bytes, 0);
   if (at == bytes.size())
     return bytes;
   mended.clear();
   size_t copied = 0;
+  Pieces pieces(entry);
   for (; at < bytes.size(); at = skipWellFormed(bytes, copied)) {
+    if (!pieces.mayGoOn(at))
+      return mended;
     mended.append(bytes, copied, at - copied).append(kReplacement);
     copied = at + sequenceAt(bytes, at).length;
   }
   return mended.append(bytes, copied);
 }
 
-std::string_view decodeUtf8(std::string_view bytes, std::string& mended) {
+std::string_view decodeUtf8(std::string_view bytes, std::string& mended, js::Entry* entry) {
   if (bytes.starts_with(kByteOrderMark))
     bytes.remove_prefix(kByteOrderMark.size());
-  return mendUtf8(bytes, mended);
+  return mendUtf8(bytes, mended, entry);
 }
 
 JSValue defineTextEncoder(Runtime& runtime) {

@@ -46,7 +46,7 @@ js::Value formed(JSContext* ctx, const std::string& bytes, BodyForm form,
     break;
   }
   std::string mended;
-  const std::string_view text = decodeUtf8(bytes, mended);
+  const std::string_view text = decodeUtf8(bytes, mended, Runtime::from(ctx).engine().entry());
   if (form == BodyForm::Text)
     return js::newUtf8(ctx, text);
   // The parser reads the byte behind the text, which must be 0.
