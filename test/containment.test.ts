@@ -205,6 +205,121 @@ describe('a script that does not end (F068)', () => {
   });
 });
 
+describe('a built-in that takes long (F069)', () => {
+  // What the filter makes while it loads, and what a request then calls with it.
+  const rows: Record<string, [make: string, call: string][]> = {
+    'BigInt (H109)': [
+      ['200_000n', '(7n ** input).toString()'],
+      ['(1n << 500_000n) - 1n', 'for (;;) input * input'],
+      ['[(1n << 1_000_000n) - 1n, (1n << 500_000n) - 1n]', 'for (;;) input[0] / input[1]'],
+      ['(1n << 999_999n) - 1n', 'for (;;) { input << 1n; input >> 1n; -input; input & 1n; }'],
+      ['"9".repeat(300_000)', 'BigInt(input)'],
+    ],
+    'JSON.parse (H110)': [
+      ['"[" + "1,".repeat(2_000_000) + "1]"', 'JSON.parse(input)'],
+      ['"[" + `{"a":["b"]},`.repeat(300_000) + "1]"', 'JSON.parse(input)'],
+      ['"[" + "1,".repeat(1_000_000) + "1]"', 'JSON.parse(input, (key, value) => value)'],
+      ['" ".repeat(4e7)', 'for (;;) try { JSON.parse(input); } catch {}'],
+      [String.raw`'"' + "\\u0041".repeat(4_000_000) + '"'`, 'for (;;) JSON.parse(input)'],
+    ],
+    'JSON.stringify (H111)': [
+      ['Array.from({ length: 500_000 }, (_, i) => i + 0.5)', 'JSON.stringify(input)'],
+      ['Array.from({ length: 200_000 }, (_, i) => ({ i }))', 'JSON.stringify(input, null, 4)'],
+      ['"\\n".repeat(10_000_000)', 'JSON.stringify(input)'],
+      ['Array.from({ length: 50_000 }, (_, i) => "k" + i)', 'JSON.stringify({}, input)'],
+      ['new Array(3_000_000)', 'JSON.stringify(input)'],
+    ],
+    'sorts (H112)': [
+      ['Array.from({ length: 500_000 }, (_, i) => (i * 7_919) % 500_009)', 'input.slice().sort()'],
+      ['Array.from({ length: 500_000 }, (_, i) => (i * 7_919) % 500_009)', 'input.toSorted()'],
+      ['Array.from({ length: 500_000 }, (_, i) => i)', 'input.toSorted(() => Math.random() - 0.5)'],
+      ['null', 'Array.prototype.sort.call({ length: 2 ** 53 - 1 })'],
+      ['new Float64Array(1_000_000).map((_, i) => (i * 7_919) % 1_000_003)', 'input.toSorted()'],
+    ],
+    'strings that are changed (H113)': [
+      ['"ab".repeat(2_000_000)', 'input.replaceAll("a", "b")'],
+      ['"ab".repeat(500_000)', 'input.split("")'],
+      ['Array.from({ length: 1_000_000 }, () => "x")', 'for (;;) input.join()'],
+      ['"a\\u0301".repeat(500_000)', 'input.normalize()'],
+      ['"\\u0301\\u0327".repeat(100_000)', 'input.normalize("NFD")'],
+      ['null', '"x".repeat(6e7)'],
+    ],
+    'strings that are searched (H114)': ['indexOf', 'includes', 'lastIndexOf', 'split'].map((name) => [
+      '["a".repeat(200_000), "a".repeat(100_000) + "b"]',
+      `input[0].${name}(input[1])`,
+    ]),
+    'objects with a length alone (H115)': ['reverse', 'join', 'copyWithin', 'fill', 'slice', 'splice'].map((name) => [
+      '{ length: 2 ** 53 - 1 }',
+      `Array.prototype.${name}.call({ ...input }, 0, ${name === 'slice' ? 2 ** 32 - 1 : 1})`,
+    ]),
+    'arrays that are filled (H116)': [
+      ['null', 'new Array(3_000_000).fill(0)'],
+      ['null', 'Array.from({ length: 10_000_000 })'],
+      ['Array.from({ length: 1_000_000 }, (_, i) => i)', 'for (;;) [...input]'],
+      ['Array.from({ length: 60_000 }, (_, i) => i)', 'for (;;) Math.max(...input)'],
+      ['Array.from({ length: 1_000_000 }, (_, i) => i)', 'for (;;) input.reverse()'],
+    ],
+    'characters, bytes and clones (H117)': [
+      ['"\\u00e9".repeat(1_000_000)', 'for (;;) encodeURIComponent(input)'],
+      ['"\\u00e9".repeat(2_000_000)', 'for (;;) input.toLocaleUpperCase()'],
+      ['"\\u0100".repeat(1_000_000)', '(input + "1").localeCompare(input + "2")'],
+      ['new Float64Array(1_000_000)', 'new Uint8Array(8_000_000).set(input); new Float32Array(input)'],
+      ['new Uint8Array(8_000_000).map((_, i) => i * 7_919)', 'for (;;) input.slice().sort()'],
+      ['new Uint8Array(8_000_000)', 'for (;;) { input.toReversed(); input.indexOf(1); }'],
+      ['Array.from({ length: 200_000 }, (_, i) => ({ i }))', 'structuredClone(input)'],
+      ['new Map(Array.from({ length: 200_000 }, (_, i) => [i, [i]]))', 'structuredClone(input)'],
+    ],
+    'calls of the host with 8 MB (H119)': [
+      ['"x".repeat(8_000_000)', 'for (;;) atob(btoa(input))'],
+      ['new Uint8Array(8_000_000)', 'for (;;) Uint8Array.fromBase64(input.toBase64())'],
+      ['new Uint8Array(8_000_000)', 'for (;;) Uint8Array.fromHex(input.toHex())'],
+      ['new Uint8Array(8_000_000)', 'for (;;) crypto.subtle.digest("SHA-256", input)'],
+      ['new Uint8Array(8_000_000)', 'for (;;) structuredClone(input)'],
+      ['"x".repeat(8_000_000)', 'for (;;) new TextEncoder().encode(input)'],
+      ['new Uint8Array(8_000_000).fill(195)', 'for (;;) new TextDecoder().decode(input)'],
+      ['"\\u0100".repeat(4_000_000)', 'for (;;) new TextEncoder().encode(input)'],
+      ['"http://a/?" + "\\u00e9".repeat(2_000_000)', 'for (;;) new URL(input)'],
+      ['"http://a/" + "a/../".repeat(1_600_000)', 'for (;;) new URL(input)'],
+      ['"a=b&".repeat(200_000)', 'for (;;) new URLSearchParams(input)'],
+      ['"%41".repeat(2_000_000)', 'for (;;) new URLSearchParams(input)'],
+      ['Array.from({ length: 4_000 }, (_, i) => ["x-" + i, "y".repeat(2_000)])', 'for (;;) [...new Headers(input)]'],
+      ['"x".repeat(8_000_000)', 'for (;;) new Headers({ a: input }).get("a")'],
+      ['"x".repeat(8_000_000)', 'for (;;) new Request("http://a/", { method: "POST", body: input })'],
+      ['"x".repeat(8_000_000)', 'for (;;) new Response(input).text()'],
+      ['"x".repeat(8_000_000)', 'for (;;) new Blob([input, input]).slice(1)'],
+      ['new Uint8Array(8_000_000).fill(195)', 'for (;;) new TextDecoder("utf-16").decode(input)'],
+      ['new Uint8Array(8_000_000).fill(195)', 'for (;;) new TextDecoder("latin1").decode(input)'],
+      ['new Uint8Array(8_000_000).fill(195)', 'for (;;) new Response(input).text()'],
+      ['"\\ud800".repeat(2_000_000)', 'for (;;) new TextEncoder().encode(input)'],
+    ],
+  };
+
+  test.each(Object.entries(rows))('%s is stopped within the limit, and the runtime goes on', async (_, calls) => {
+    const late: unknown[] = [];
+    for (const [make, call] of calls) {
+      const source = `const input = ${make};
+        export default { onRequest(request) {
+          if (request.path === "/fault") { ${call}; }
+        } };`;
+      await withFilter(
+        source,
+        async (envoy) => {
+          const { status } = await request(envoy, '/fault');
+          await envoy.idle();
+          expect([call, (await envoy.log.fault()).code]).toEqual([call, 'E_CPU_LIMIT']);
+          // By the script's own account, for the clock of a busy machine counts others too.
+          const metric = Object.entries(await envoy.stats('')).find(([name]) => name.endsWith('script.cpu_us'));
+          const usedMs = (metric?.[1] ?? 0) / 1_000;
+          if (status !== 500 || usedMs < limits.cpu_ms || usedMs > limits.cpu_ms + 50) late.push([call, status, usedMs]);
+          expect(await request(envoy, '/after')).toMatchObject({ status: 200 });
+        },
+        { limits: { ...limits, memory_mb: 192, load_ms: 10_000 } },
+      );
+    }
+    expect(late).toEqual([]);
+  });
+});
+
 describe('a script that grows (F070)', () => {
   const growths: Record<string, string> = {
     'strings doubled for ever (H120)': `let text = "x"; for (;;) text += text + Math.random();`,
