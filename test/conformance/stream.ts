@@ -78,7 +78,7 @@ export const stream: readonly Case[] = [
       if (path === "/memory") { const all = []; for (;;) all.push(new Uint8Array(100000)); }
       if (path === "/wait") await new Promise(() => {});
     }`,
-    more: { limits: { cpu_ms: 20, memory_mb: 8, wait_ms: 100 }, on_error: { status: 500, wait_status: 504 } },
+    more: { limits: { cpu_ms: 100, memory_mb: 8, wait_ms: 100 }, on_error: { status: 500, wait_status: 504 } },
     exchanges: [
       ...['/cpu', '/stack', '/memory'].map((path) => ({ request: { path }, want: { client: { status: 500 }, upstream: null } })),
       { request: { path: '/wait' }, want: { client: { status: 504 }, upstream: null } },
