@@ -61,13 +61,15 @@ TEST_F(RouteTest, TwoFiltersHaveTheRoutesOwnScriptApartWithOneCode) {
   // F056, F057
   const auto one = filter("{" + telling_ + "}");
   const auto other = filter("{" + telling_ + R"(, "clusters": ["a"]})");
-  const auto said = route(R"({"script": {)" + telling_ + R"(}, "config": {"at": "r"}})");
+  // Not that of the filters: it would be one with it.
+  const auto said = route(R"({"script": {"inline": "let n = 0; export default { onRequest(request, { config }) {)"
+                          R"( return new Response(`own ${config.at}${++n}`); } };"}, "config": {"at": "r"}})");
   const auto scriptOver = [&](const LiveConfig& live) { return said->over(live.newest())->script; };
   EXPECT_NE(scriptOver(*one), scriptOver(*other));
   EXPECT_EQ(&scriptOver(*one)->bytecode(), &scriptOver(*other)->bytecode());
-  EXPECT_EQ(told(one->newest(), *said), "r1");
-  EXPECT_EQ(told(other->newest(), *said), "r1");
-  EXPECT_EQ(told(one->newest(), *said), "r2");
+  EXPECT_EQ(told(one->newest(), *said), "own r1");
+  EXPECT_EQ(told(other->newest(), *said), "own r1");
+  EXPECT_EQ(told(one->newest(), *said), "own r2");
 }
 
 TEST_F(RouteTest, WhatWasLaidOverAFilterThatIsGoneGoesWhenTheNextIsMade) {
