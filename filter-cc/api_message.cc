@@ -468,7 +468,8 @@ bool buildRequest(const Call& call, JSValueConst input, JSValueConst init, Reque
     const js::Utf8 text(ctx, input);
     if (!text)
       return false;
-    const auto url = ada::parse<ada::url_aggregator>(text.view());
+    const bool isTooLong = text.view().size() > kMaxUrlBytes;
+    const auto url = ada::parse<ada::url_aggregator>(isTooLong ? std::string_view() : text.view());
     if (!url || url->has_credentials()) {
       call.fail(ErrorCode::E_URL, {text.view()});
       return false;

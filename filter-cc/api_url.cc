@@ -203,8 +203,12 @@ Thrown failUrl(const Call& call, std::string_view input, std::optional<std::stri
   return call.fail(ErrorCode::E_URL, {text});
 }
 
+bool isTooLong(std::string_view input) { return input.size() > kMaxUrlBytes; }
+
 ada::result<ada::url_aggregator> parseUrl(std::string_view input,
                                           std::optional<std::string_view> base) {
+  if (isTooLong(input) || (base && isTooLong(*base)))
+    return tl::unexpected(ada::errors::type_error);
   if (!base)
     return ada::parse<ada::url_aggregator>(input);
   const auto parsedBase = ada::parse<ada::url_aggregator>(*base);
@@ -229,7 +233,7 @@ Outcome<JSValue> URL_new(Call& call, std::string_view input, std::optional<std::
 }
 
 Outcome<bool> URL_canParse(Call&, std::string_view input, std::optional<std::string_view> base) {
-  return ada::can_parse(input, base ? &*base : nullptr);
+  return !isTooLong(input) && !(base && isTooLong(*base)) && ada::can_parse(input, base ? &*base : nullptr);
 }
 
 Outcome<JSValue> URL_parse(Call& call, std::string_view input,
@@ -259,7 +263,7 @@ Outcome<void> setQuery(const Call& call, URLData& self, std::string_view query) 
 Outcome<std::string_view> URL_href(Call&, URLData& self) { return self.url().get_href(); }
 
 Outcome<void> URL_set_href(Call& call, URLData& self, std::string_view value) {
-  if (!self.url().set_href(value))
+  if (isTooLong(value) || !self.url().set_href(value))
     return failUrl(call, value, std::nullopt);
   return setQuery(call, self, self.url().get_search());
 }
@@ -313,13 +317,16 @@ Outcome<void> URL_set_port(Call& call, URLData& self, std::string_view value) {
 Outcome<std::string_view> URL_pathname(Call&, URLData& self) { return self.url().get_pathname(); }
 
 Outcome<void> URL_set_pathname(Call& call, URLData& self, std::string_view value) {
-  self.url().set_pathname(value);
+  if (!isTooLong(value))
+    self.url().set_pathname(value);
   return done(self.changed(call));
 }
 
 Outcome<std::string_view> URL_search(Call&, URLData& self) { return self.url().get_search(); }
 
 Outcome<void> URL_set_search(Call& call, URLData& self, std::string_view value) {
+  if (isTooLong(value))
+    return {};
   // The pairs are read from what was given: unlike the query, they keep tabs and line ends. So the
   // params object cannot be made later from the query.
   if (value.find_first_of("\t\n\r") != std::string_view::npos &&
@@ -336,7 +343,8 @@ Outcome<JSValue> URL_searchParams(Call& call, URLData& self) {
 Outcome<std::string_view> URL_hash(Call&, URLData& self) { return self.url().get_hash(); }
 
 Outcome<void> URL_set_hash(Call& call, URLData& self, std::string_view value) {
-  self.url().set_hash(value);
+  if (!isTooLong(value))
+    self.url().set_hash(value);
   return done(self.changed(call));
 }
 

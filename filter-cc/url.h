@@ -5,12 +5,16 @@
 
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 
 #include "filter-cc/bind.h"
 
 namespace fairlead {
+
+/** A longer one is none: it is parsed in one piece, which no limit on time can stop. Browsers draw the line there too. */
+inline constexpr size_t kMaxUrlBytes = size_t{2} * 1024 * 1024;
 
 /** The text of a URL object; nothing for any other value. */
 std::optional<std::string> urlText(Runtime& runtime, JSValueConst value);

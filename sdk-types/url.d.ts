@@ -4,7 +4,7 @@
 /**
  * A parsed URL. Setting a part changes the URL; a value that is not allowed there is ignored, as the standard has it.
  *
- * There are no object URLs.
+ * There are no object URLs. A text of more than 2 MiB is no URL, and no part of one.
  *
  * @see https://url.spec.whatwg.org/#url-class
  * @since 1

@@ -555,6 +555,16 @@ export const url = {
       TypeError,
       'E_ILLEGAL_INVOCATION',
     );
+    const begin = 'http://a/';
+    const longest = begin + 'x'.repeat(2 * 1024 * 1024 - begin.length);
+    equal('long', [URL.canParse(longest), URL.parse(longest).href.length], [true, longest.length]);
+    equal('too long', [URL.canParse(`${longest}x`), URL.parse(`${longest}x`), URL.canParse('b', `${longest}x`)], [false, null, false]);
+    throws('too long', () => new URL(`${longest}x`), TypeError, 'E_URL');
+    throws('too long', () => new Request(`${longest}x`), TypeError, 'E_URL');
+    const short = new URL(begin);
+    throws('too long', () => (short.href = `${longest}x`), TypeError, 'E_URL');
+    short.search = short.hash = short.pathname = `${longest}x`;
+    equal('too long', short.href, begin);
     class Sub extends URL {}
     equal('subclass', [new Sub('http://a') instanceof Sub, Sub.parse('http://a') instanceof Sub], [true, false]);
     const error =
