@@ -8,6 +8,7 @@ export * from './harness/body.ts';
 export * from './harness/client.ts';
 export * from './harness/config.ts';
 export * from './harness/envoy.ts';
+export * from './harness/files.ts';
 export * from './harness/grpc.ts';
 export * from './harness/load.ts';
 export * from './harness/log.ts';

@@ -4,8 +4,7 @@
 // Scripts that change on disk while Envoy runs: when the new one is live, who gets it, and what a bad one does.
 
 import { execFileSync } from 'node:child_process';
-import { appendFile, mkdir, mkdtemp, open, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { appendFile, mkdir, open, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { build } from '../bundler/index.ts';
@@ -14,31 +13,18 @@ import {
   fairlead,
   keepAliveAgent,
   load,
+  put,
   request,
   validate,
   waitFor,
   withEnvoy,
+  withFolder,
   withUpstream,
   type Envoy,
   type EnvoyOptions,
   type Exchange,
   type JsonObject,
 } from './harness.ts';
-
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'fairlead-reload-'));
-  try {
-    await use(folder);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-}
-
-/** A file as those who deploy write it. */
-async function put(file: string, text: string | Uint8Array): Promise<void> {
-  await writeFile(`${file}.new`, text);
-  await rename(`${file}.new`, file);
-}
 
 /** Answers with `version`. */
 const telling = (version: number | string): string =>

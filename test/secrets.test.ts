@@ -3,26 +3,10 @@
 
 // Secrets of a config in a real Envoy: what a script sees of them, and when a file has changed.
 
-import { mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { envoyMinor, expectRefused, fairlead, request, waitFor, withEnvoy, type JsonObject, type TrafficOptions } from './harness.ts';
-
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'fairlead-secrets-'));
-  try {
-    await use(folder);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-}
-
-/** A file as those who rotate secrets write it. */
-async function put(file: string, text: string | Uint8Array): Promise<void> {
-  await writeFile(`${file}.new`, text);
-  await rename(`${file}.new`, file);
-}
+import { envoyMinor, expectRefused, fairlead, put, request, waitFor, withEnvoy, withFolder, type JsonObject, type TrafficOptions } from './harness.ts';
 
 type Source = { file: string } | { inline: string } | { sds: { name: string; sds_config?: JsonObject } };
 

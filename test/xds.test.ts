@@ -4,8 +4,7 @@
 // Configs that a control plane changes while requests come: of the filter by ECDS, of its routes by RDS. Files stand for
 // the control plane.
 
-import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import {
@@ -14,28 +13,20 @@ import {
   keepAliveAgent,
   load,
   perRoute,
+  put,
   request,
   waitFor,
   withEnvoy,
+  withFolder,
   type Envoy,
   type JsonObject,
 } from './harness.ts';
 
 const v3 = 'type.googleapis.com/envoy.config.';
 
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'fairlead-xds-'));
-  try {
-    await use(folder);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-}
-
 /** Envoy reads the file when another one takes its place. */
 async function publish(file: string, resource: JsonObject): Promise<void> {
-  await writeFile(`${file}.new`, JSON.stringify({ version_info: String(performance.now()), resources: [resource] }));
-  await rename(`${file}.new`, file);
+  await put(file, JSON.stringify({ version_info: String(performance.now()), resources: [resource] }));
 }
 
 const source = (path: string): JsonObject => ({ resource_api_version: 'V3', path_config_source: { path } });
